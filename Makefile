@@ -1,0 +1,53 @@
+# The commands of the project; `make help` lists them. Everything lives in .venv.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test lint format model lock clean
+
+help:  ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Foldserve needs Python 3.11 or newer; try: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) \
+	  || { rm -rf $(VENV); echo "Python has no venv module; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+
+# A stamp says which extras are installed, for which pyproject.toml and which pins.
+$(VENV)/.service: $(BIN)/python pyproject.toml constraints.txt
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[service]'
+	@touch $@
+
+$(VENV)/.all: $(BIN)/python pyproject.toml constraints.txt
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[service,training,export,keras,dev]'
+	@touch $@ $(VENV)/.service
+
+serve: $(VENV)/.service  ## serve the bundled model on 127.0.0.1:8000
+	@exec $(BIN)/foldserve-serve
+
+lint: $(VENV)/.all  ## format check, lint, types, import directions
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint  ## everything that must be green, the tests included
+	$(BIN)/pytest --cov --cov-report=term
+
+format: $(VENV)/.all  ## format the code and mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+model: $(VENV)/.all  ## train the bundled digits model again and export it
+	$(BIN)/foldserve-train training/configs/digits.toml --fresh
+	$(BIN)/foldserve-export build runs/digits/checkpoint.safetensors --name digits --version 1 --output models/
+
+lock:  ## resolve the pins in constraints.txt anew (needs uv)
+	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
+	  --no-annotate --no-header --quiet --output-file constraints.txt
+
+clean:  ## remove what can be made again
+	rm -rf $(VENV) runs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage*

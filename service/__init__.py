@@ -1,0 +1,1 @@
+"""Serve BN-folded ONNX models over HTTP with FastAPI and ONNX Runtime."""

@@ -1,0 +1,1 @@
+"""Train convolutional networks with batch normalization in PyTorch."""
