@@ -1,0 +1,53 @@
+# One file, two images: `service` answers requests (no torch, no onnx, no compiler), `train` makes models.
+ARG PYTHON_VERSION=3.13
+
+FROM python:${PYTHON_VERSION}-slim AS sources
+WORKDIR /src
+COPY pyproject.toml constraints.txt README.md ./
+COPY service service
+COPY training training
+COPY export export
+
+# Each image gets a virtual environment without pip in it: what serves cannot install.
+FROM sources AS service-environment
+RUN --mount=type=cache,target=/root/.cache/pip \
+    python -m venv --without-pip /opt/foldserve \
+ && pip --python /opt/foldserve/bin/python install --constraint constraints.txt '.[service]'
+
+FROM python:${PYTHON_VERSION}-slim AS service
+COPY --from=service-environment /opt/foldserve /opt/foldserve
+ENV PATH=/opt/foldserve/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    ORT_DISABLE_TELEMETRY=1 \
+    FOLDSERVE_HOST=0.0.0.0 \
+    FOLDSERVE_MODELS=/models
+WORKDIR /
+USER 10001:10001
+EXPOSE 8000
+# The start interval lets `docker compose up --wait` return as soon as the models are loaded.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --start-interval=500ms --retries=3 \
+    CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8000/v2/health/ready', timeout=2)"]
+CMD ["foldserve-serve"]
+
+# PyPI's torch for Linux carries CUDA. For a small CPU image, pass PyTorch's CPU index as
+# PIP_EXTRA_INDEX_URL, or put wheels of your own into the folder `wheels` beside this file.
+FROM sources AS train-environment
+ARG PIP_EXTRA_INDEX_URL=
+COPY pyproject.toml wheel[s] /wheels/
+RUN --mount=type=cache,target=/root/.cache/pip \
+    python -m venv --without-pip /opt/foldserve \
+ && pip --python /opt/foldserve/bin/python install --find-links /wheels --constraint constraints.txt '.[training,export]'
+
+FROM python:${PYTHON_VERSION}-slim AS train
+COPY --from=train-environment /opt/foldserve /opt/foldserve
+# matplotlib and torch want a folder for their caches; the root file system is read-only.
+ENV PATH=/opt/foldserve/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    ORT_DISABLE_TELEMETRY=1 \
+    HOME=/tmp
+WORKDIR /work
+# A new volume mounted here takes over this folder's mode: any user may train.
+RUN mkdir --mode=1777 runs
+USER 10001:10001
+COPY training/configs /configs
+CMD ["sh", "-c", "foldserve-train /configs/digits.toml && exec foldserve-export build runs/digits/checkpoint.safetensors --name digits --version 1 --output /models --force"]
