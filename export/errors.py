@@ -1,0 +1,43 @@
+"""What can go wrong, along the way of the data.
+
+    ExportError                    base; its message is one line for the user
+    ├── UsageError            2    an option or argument does not make sense
+    ├── SourceError           2    the model to export cannot be read or converted
+    ├── NothingFoldedError    1    the network has batch norms and not one could be folded
+    ├── ParityError           1    the folded model does not compute what the original computes
+    └── ArtifactError         2    the artifact cannot be written, or a file is not one
+
+The number is the exit code: 1 says that what was checked is not so, 2 that it could not be checked.
+"""
+
+from typing import ClassVar
+
+
+class ExportError(Exception):
+    """Anything that ends an export; the message says what to do."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class UsageError(ExportError):
+    """An option or argument does not make sense."""
+
+
+class SourceError(ExportError):
+    """The model to export cannot be read or converted."""
+
+
+class NothingFoldedError(ExportError):
+    """The network has batch norms, and not one of them could be folded."""
+
+    exit_code = 1
+
+
+class ParityError(ExportError):
+    """The folded model does not compute what the original computes."""
+
+    exit_code = 1
+
+
+class ArtifactError(ExportError):
+    """The artifact cannot be written, or a file is not an artifact."""

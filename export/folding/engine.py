@@ -1,0 +1,207 @@
+"""The engine: every batch norm of a graph is folded exactly, or kept with a reason."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import onnx_ir as ir
+from onnx_ir.passes.common import (
+    RemoveInitializersFromInputsPass,
+    RemoveUnusedNodesPass,
+    ShapeInferencePass,
+)
+
+from export.folding.matching import (
+    OVERRIDABLE_SINCE_IR,
+    NdArray,
+    RefusalError,
+    is_batch_norm,
+    label,
+    match_batch_norm,
+)
+from export.folding.moves import Backward, Folded, plan_backward
+
+Outcome = Literal["folded_backward", "kept"]
+
+
+@dataclass(frozen=True)
+class BatchNormOutcome:
+    """What became of one batch norm.
+
+    Attributes:
+        name: Its node's name.
+        outcome: Where it went, or that it stayed.
+        into: The name of the node that absorbed it.
+        reason: Why it stayed.
+    """
+
+    name: str
+    outcome: Outcome
+    into: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class FoldReport:
+    """What became of every batch norm of a model, in the order of the graph."""
+
+    nodes: tuple[BatchNormOutcome, ...]
+
+    @property
+    def bn_before(self) -> int:
+        """How many batch norms the model had."""
+        return len(self.nodes)
+
+    @property
+    def kept(self) -> tuple[BatchNormOutcome, ...]:
+        """The batch norms that stayed."""
+        return tuple(node for node in self.nodes if node.outcome == "kept")
+
+    @property
+    def bn_after(self) -> int:
+        """How many batch norms the model has now."""
+        return len(self.kept)
+
+
+def fold(model: ir.Model) -> FoldReport:
+    """Fold the batch norms of a model into its weights, in place.
+
+    Whatever computes with the model computes the same afterwards, up to the rounding of the new
+    weights: inputs and outputs keep their names, order, types and shapes. What would not be exact
+    is left as it is.
+
+    Args:
+        model: A valid model whose tensors are in memory. One of IR version 3 is raised to 4,
+            where initializers need not be inputs.
+
+    Returns:
+        The outcome of every BatchNormalization node, those in subgraphs and functions included.
+    """
+    _prepare(model)
+    names = _taken_names(model)
+    opset = opset_of(model)
+    nodes = [_fold_one(node, opset, names) for node in batch_norms(model.graph)]
+    nodes += [_in_function(node) for f in model.functions.values() for node in batch_norms(f)]
+    _remove_dead(model)
+    return FoldReport(tuple(nodes))
+
+
+def batch_norms(graph: ir.Graph | ir.Function) -> list[ir.Node]:
+    """The batch norms of a graph and its subgraphs, in order."""
+    nodes: Iterator[ir.Node] = ir.traversal.RecursiveGraphIterator(graph)
+    return [node for node in nodes if is_batch_norm(node)]
+
+
+def opset_of(model: ir.Model) -> int:
+    """The version of ONNX's own operators that a model uses; 1 where it names none."""
+    imports = model.graph.opset_imports
+    return imports.get("") or imports.get("ai.onnx") or 1
+
+
+def _fold_one(node: ir.Node, opset: int, names: set[str]) -> BatchNormOutcome:
+    try:
+        plan = plan_backward(match_batch_norm(node, opset), opset)
+    except RefusalError as refusal:
+        return BatchNormOutcome(label(node), "kept", reason=str(refusal))
+    return BatchNormOutcome(label(node), "folded_backward", into=_apply(plan, names))
+
+
+def _in_function(node: ir.Node) -> BatchNormOutcome:
+    return BatchNormOutcome(label(node), "kept", reason="it stands in a function of the model")
+
+
+def _apply(plan: Backward, names: set[str]) -> str:
+    """Put the folded operator in the place of what it replaces; return its name."""
+    batch_norm, linear = plan.removed[0], plan.removed[-1]
+    graph, old = batch_norm.graph, batch_norm.outputs[0]
+    if not isinstance(graph, ir.Graph):  # pragma: no cover - functions are not folded into
+        raise TypeError("a batch norm to fold stands in a graph")
+    folded = plan.folded
+    weight, bias = ir.Value(), ir.Value()
+    output = ir.Value(name=old.name, shape=old.shape, type=old.type)
+    node = ir.Node(
+        linear.domain,
+        folded.op_type,
+        [folded.data, weight, bias],
+        folded.attributes,
+        outputs=[output],
+        name=linear.name,
+    )
+    graph.insert_after(batch_norm, node)
+    old.replace_all_uses_with(output, replace_graph_outputs=True)
+    graph.remove(plan.removed, safe=True)
+    _store(graph, folded, (weight, bias), names)
+    return label(node)
+
+
+def _store(
+    graph: ir.Graph, folded: Folded, values: tuple[ir.Value, ir.Value], names: set[str]
+) -> None:
+    """Give the folded weight and bias their names and put them among the initializers."""
+    weight_name = folded.old_weight.name or "weight"
+    stem = weight_name.removesuffix("weight") if weight_name.endswith("weight") else None
+    if _drop_unused(folded.old_weight):
+        names.discard(weight_name)
+        wanted = weight_name
+    else:
+        wanted = f"{weight_name}_folded"
+    bias_name = f"{weight_name}_bias" if stem is None else f"{stem}bias"
+    _register(graph, values[0], folded.weight, _unique(wanted, names))
+    _register(graph, values[1], folded.bias, _unique(bias_name, names))
+
+
+def _drop_unused(value: ir.Value) -> bool:
+    """Take a weight that nobody reads any more out of its graph; say whether that was so."""
+    graph = value.graph
+    if not isinstance(graph, ir.Graph) or not value.is_initializer() or value.name is None:
+        return False
+    if value.uses() or value.is_graph_output() or value.is_graph_input():
+        return False
+    del graph.initializers[value.name]
+    return True
+
+
+def _register(graph: ir.Graph, value: ir.Value, array: NdArray, name: str) -> None:
+    value.name = name
+    value.const_value = ir.tensor(array, name=name)
+    value.shape, value.dtype = ir.Shape(array.shape), value.const_value.dtype
+    graph.register_initializer(value)
+
+
+def _unique(wanted: str, names: set[str]) -> str:
+    """`wanted`, with a number behind it if the model has that name already."""
+    name, number = wanted, 1
+    while name in names:
+        number += 1
+        name = f"{wanted}_{number}"
+    names.add(name)
+    return name
+
+
+def _taken_names(model: ir.Model) -> set[str]:
+    """Every name of a value in the model, subgraphs included: they share one name space."""
+    taken: set[str] = set()
+    for graph in model.graphs():
+        values = [*graph.inputs, *graph.initializers.values()]
+        values += [output for node in graph for output in node.outputs]
+        taken.update(value.name for value in values if value.name)
+    return taken
+
+
+def _prepare(model: ir.Model) -> None:
+    """Bring a model to where initializers are constants and shapes are known."""
+    if model.ir_version < OVERRIDABLE_SINCE_IR:
+        RemoveInitializersFromInputsPass()(model)
+        model.ir_version = OVERRIDABLE_SINCE_IR
+    promised = [output.shape for output in model.graph.outputs]
+    ShapeInferencePass(strict_mode=False, check_type=False)(model)
+    for output, shape in zip(model.graph.outputs, promised, strict=True):
+        output.shape = shape
+
+
+def _remove_dead(model: ir.Model) -> None:
+    """Remove what nobody reads any more."""
+    RemoveUnusedNodesPass()(model)
+    for graph in model.graphs():
+        for value in list(graph.initializers.values()):
+            _drop_unused(value)
