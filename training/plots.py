@@ -1,0 +1,85 @@
+"""Two pictures of a run: its curves, and what it confuses with what."""
+
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from training import atomic
+
+# Two of Okabe and Ito's colours (jfly.uni-koeln.de/color): told apart by everyone, and the line
+# styles tell them apart in grey.
+_TRAIN = {"color": "#E69F00", "linestyle": "--", "label": "train (augmented)"}
+_VALIDATION = {"color": "#0072B2", "linestyle": "-", "label": "validation"}
+
+_MOST_NUMBERED = 20  # classes; beyond that the counts would not fit into their cells
+
+
+def curves(path: Path, history: Sequence[dict[str, Any]], best_epoch: int) -> None:
+    """Draw loss and accuracy by epoch, the chosen epoch marked.
+
+    Args:
+        path: The PNG file.
+        history: Rows with ``epoch`` and train and validation ``loss`` and ``accuracy``.
+        best_epoch: From 1.
+    """
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    for axes, quantity, title in zip(
+        figure.subplots(1, 2), ("loss", "accuracy"), ("Loss", "Accuracy"), strict=True
+    ):
+        epochs = [row["epoch"] for row in history]
+        for split, style in (("train", _TRAIN), ("validation", _VALIDATION)):
+            axes.plot(epochs, [row[f"{split}_{quantity}"] for row in history], **style)
+        axes.axvline(best_epoch, color="0.6", linewidth=1, zorder=0, label=f"epoch {best_epoch}")
+        axes.set(title=title, xlabel="epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(color="0.92")
+        axes.legend(frameon=False)
+    _save(path, figure)
+
+
+def confusion(path: Path, counts: NDArray[np.int64], labels: Sequence[str]) -> None:
+    """Draw the confusion matrix: shares of each row by colour, counts as numbers.
+
+    Args:
+        path: The PNG file.
+        counts: (classes, classes), rows are targets.
+        labels: Class names.
+    """
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    side = 3.0 + 0.45 * min(len(labels), 60)
+    figure = Figure(figsize=(side, side), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=1)
+    figure.colorbar(image, shrink=0.75, label="share of the class")
+    axes.set(xlabel="predicted", ylabel="actual", title=_title(counts))
+    if len(labels) <= _MOST_NUMBERED:
+        axes.set_xticks(range(len(labels)), labels, rotation=90)
+        axes.set_yticks(range(len(labels)), labels)
+        _number(axes, counts, shares)
+    _save(path, figure)
+
+
+def _title(counts: NDArray[np.int64]) -> str:
+    total, correct = int(counts.sum()), int(np.trace(counts))
+    return f"{correct} of {total} correct ({correct / max(total, 1):.2%})"
+
+
+def _number(axes: Axes, counts: NDArray[np.int64], shares: NDArray[np.float64]) -> None:
+    for (row, column), count in np.ndenumerate(counts):
+        if count:
+            color = "black" if shares[row, column] > 0.5 else "white"
+            axes.text(column, row, str(count), ha="center", va="center", color=color, fontsize=8)
+
+
+def _save(path: Path, figure: Figure) -> None:
+    FigureCanvasAgg(figure)
+    content = BytesIO()
+    figure.savefig(content, format="png", dpi=120)
+    atomic.write(path, content.getvalue())

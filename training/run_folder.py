@@ -1,0 +1,103 @@
+"""``runs/<name>/``: what a run writes, who may write there, and what is left to do."""
+
+import fcntl
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from training import atomic
+from training.config import TrainingConfig
+
+
+class RunError(ValueError):
+    """A run folder cannot be used as asked; the message says what to do."""
+
+
+class RunFolder:
+    """The files of one run.
+
+    Attributes:
+        path: The folder.
+        checkpoint: The result; written last, so where it is, the run has finished.
+        state: Where the run stands; the end of every epoch replaces it.
+        metrics: One JSON object a line: every epoch, then the held-out result.
+        curves: Loss and accuracy by epoch.
+        confusion: Confusion matrix of the held-out split.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoint = path / "checkpoint.safetensors"
+        self.state = path / "state.safetensors"
+        self.metrics = path / "metrics.jsonl"
+        self.curves = path / "curves.png"
+        self.confusion = path / "confusion.png"
+        self._config = path / "config.json"
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has ended with a checkpoint."""
+        return self.checkpoint.is_file()
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Keep every other process out until the block ends; a killed process lets go by itself.
+
+        Raises:
+            RunError: If another process trains here.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / ".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise RunError(f"another process is training in {self.path}") from error
+            yield
+
+    def prepare(self, config: TrainingConfig, *, fresh: bool) -> None:
+        """Note the configuration, or check that the folder was made with the same one.
+
+        Args:
+            config: What is to be trained.
+            fresh: Remove what an earlier run left.
+
+        Raises:
+            RunError: If the folder belongs to another configuration.
+        """
+        wanted = config.model_dump(mode="json")
+        if fresh:
+            self._clear()
+        elif self._config.is_file():
+            self._must_equal(json.loads(self._config.read_text(encoding="utf-8")), wanted)
+        atomic.write(self._config, (json.dumps(wanted, indent=2) + "\n").encode())
+
+    def write_metrics(self, rows: list[dict[str, Any]]) -> None:
+        """Replace ``metrics.jsonl``."""
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        atomic.write(self.metrics, lines.encode())
+
+    def _must_equal(self, found: dict[str, Any], wanted: dict[str, Any]) -> None:
+        changed = sorted(_differences(found, wanted))
+        if changed:
+            raise RunError(
+                f"{self.path} was made with another configuration ({', '.join(changed)} differ);"
+                " --fresh starts it anew, another name keeps it"
+            )
+
+    def _clear(self) -> None:
+        # Only what a run writes: the folder may hold somebody's notes.
+        named = [self.checkpoint, self.state, self.metrics, self.curves, self.confusion]
+        for path in [*named, *self.path.glob("events.out.tfevents.*"), self._config]:
+            path.unlink(missing_ok=True)
+
+
+def _differences(found: Any, wanted: Any, key: str = "") -> Iterator[str]:
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        for name in found.keys() | wanted.keys():
+            yield from _differences(
+                found.get(name), wanted.get(name), f"{key}.{name}" if key else name
+            )
+    elif found != wanted:
+        yield key
