@@ -44,6 +44,9 @@ def pixels(source: Path | IO[bytes], expected: ImageInput) -> NDArray[np.uint8]:
 
 
 def _convert(image: Image.Image, color: str) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        # Pillow clips 16-bit grey to white; of 16-bit color it keeps the high byte, as we do.
+        image = Image.fromarray((np.asarray(image, dtype=np.uint16) >> 8).astype(np.uint8))
     if image.has_transparency_data:
         over = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", over.size, (0, 0, 0, 255)), over)
