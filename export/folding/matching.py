@@ -1,7 +1,7 @@
 """Recognising batch norms and resolving the constants of a graph.
 
-Everything here only reads. What cannot be recognised raises `RefusalError` with the reason, in words
-that stand in the report as they are.
+Everything here only reads. What cannot be recognised raises `RefusalError`; its message is
+the reason, in words that stand in the report as they are.
 """
 
 from collections.abc import Callable, Mapping
@@ -118,7 +118,7 @@ def constant(value: ir.Value | None, role: str) -> NdArray:
         role: What it is, to begin a sentence of refusal with.
 
     Raises:
-        RefusalError: The value is computed, an input, or can be overridden by whoever runs the graph.
+        RefusalError: The value is computed, an input, or can be overridden by a caller.
     """
     if value is None:
         raise RefusalError(f"{role} is missing")

@@ -1,0 +1,132 @@
+"""The manifest: what a graph cannot say about itself, as JSON. `service/manifest.py` reads it."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Any
+
+import onnx_ir as ir
+
+from export import runtime
+from export.errors import ArtifactError, UsageError
+from export.folding import FoldReport
+from export.signature import Signature, signature
+from export.sources.original import ImageInput, Original
+from export.verify import Parity
+
+FORMAT_VERSION = 1
+KEY = "foldserve.manifest"
+
+Manifest = dict[str, Any]
+
+
+def compose(
+    original: Original, *, name: str, model_version: int, report: FoldReport, parity: Parity
+) -> Manifest:
+    """The manifest of an artifact.
+
+    Args:
+        original: What was folded.
+        name: Of the model.
+        model_version: Of the model.
+        report: What became of its batch norms.
+        parity: What was measured.
+
+    Raises:
+        UsageError: There are not as many labels as outputs.
+    """
+    graph = signature(original.model)
+    source = original.provenance
+    labels = list(original.labels) if original.labels is not None else None
+    if labels is not None:
+        _check_labels(labels, graph)
+    return {
+        "format_version": FORMAT_VERSION,
+        "name": name,
+        "version": model_version,
+        "task": _task(original),
+        "labels": labels,
+        "input": _input(original, graph),
+        "output": _output(original, graph),
+        "source": {"kind": source.kind, "reference": source.reference, "sha256": source.sha256},
+        "fold": {
+            "bn_before": report.bn_before,
+            "bn_after": report.bn_after,
+            "nodes": [asdict(node) for node in report.nodes],
+        },
+        "parity": asdict(parity),
+        "metrics": dict(original.metrics) if original.metrics is not None else None,
+        "created_by": _created_by(original),
+    }
+
+
+def attach(model: ir.Model, manifest: Manifest) -> None:
+    """Write a manifest into a model."""
+    model.metadata_props[KEY] = json.dumps(manifest, ensure_ascii=False, allow_nan=False)
+
+
+def read(model: ir.Model) -> Manifest | None:
+    """The manifest of a model, None if it has none.
+
+    Raises:
+        ArtifactError: It is no manifest that this version knows.
+    """
+    text = model.metadata_props.get(KEY)
+    if text is None:
+        return None
+    try:
+        manifest = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ArtifactError(f"the manifest is no JSON: {error}") from error
+    found = manifest.get("format_version") if isinstance(manifest, dict) else None
+    if found != FORMAT_VERSION:
+        raise ArtifactError(
+            f"the manifest has format_version {found!r}, this version reads {FORMAT_VERSION}"
+        )
+    return dict(manifest)
+
+
+def _check_labels(labels: Sequence[str], graph: Signature) -> None:
+    shape = graph.outputs[0].shape or ()
+    if len(graph.outputs) != 1 or not shape:
+        raise UsageError("--labels: the model does not put out one row of numbers for an input")
+    if isinstance(shape[-1], int) and shape[-1] != len(labels):
+        raise UsageError(f"--labels: {len(labels)} labels for {shape[-1]} outputs")
+
+
+def _task(original: Original) -> str:
+    if original.labels is None:
+        return "tensor"
+    return "image-classification" if isinstance(original.input, ImageInput) else "classification"
+
+
+def _input(original: Original, graph: Signature) -> Manifest | None:
+    if len(graph.inputs) != 1:
+        return None
+    name, given = graph.inputs[0].name, original.input
+    if not isinstance(given, ImageInput):
+        value_range = list(given.value_range) if given.value_range else None
+        return {"name": name, "kind": "tensor", "value_range": value_range}
+    fields = asdict(given) | {"value_range": list(given.value_range)}
+    return {"name": name, "kind": "image", "layout": "NCHW"} | fields
+
+
+def _output(original: Original, graph: Signature) -> Manifest | None:
+    if len(graph.outputs) != 1:
+        return None
+    kind = "tensor"
+    if original.labels is not None:
+        producer = original.model.graph.outputs[0].producer()
+        softmax = producer is not None and producer.op_type == "Softmax"
+        kind = "probabilities" if softmax else "logits"
+    return {"name": graph.outputs[0].name, "kind": kind}
+
+
+def _created_by(original: Original) -> dict[str, str]:
+    versions = {
+        "foldserve": version("foldserve"),
+        "onnx": version("onnx"),
+        "onnxruntime": runtime.version(),
+    }
+    return versions | dict(original.provenance.versions)

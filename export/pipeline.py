@@ -1,0 +1,149 @@
+"""From a source to an artifact: read, fold, verify, write. What fails leaves no file."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx_ir as ir
+
+from export import artifact, manifest, sources, verify
+from export.artifact import Place
+from export.errors import ArtifactError, NothingFoldedError
+from export.folding import FoldReport, fold
+from export.manifest import Manifest
+from export.sources.options import SourceOptions
+from export.sources.original import Original
+from export.verify import Parity
+
+Fold = Callable[[ir.Model], FoldReport]
+
+
+@dataclass(frozen=True)
+class ParityOptions:
+    """How to verify.
+
+    Attributes:
+        samples: How many inputs; None takes 64, or 16 of large ones.
+        seed: Seed of the inputs.
+        tolerance: Largest relative error; None takes that of the type.
+    """
+
+    samples: int | None = None
+    seed: int = 0
+    tolerance: float | None = None
+
+
+@dataclass(frozen=True)
+class Built:
+    """A finished build.
+
+    Attributes:
+        path: The artifact.
+        data: Its bytes.
+        manifest: What it says about itself.
+        original: What it was made from.
+        report: What became of every batch norm.
+    """
+
+    path: Path
+    data: bytes
+    manifest: Manifest
+    original: Original
+    report: FoldReport
+
+
+def build(
+    source: str,
+    place: Place,
+    options: SourceOptions | None = None,
+    parity: ParityOptions | None = None,
+    *,
+    allow_unfolded: bool = False,
+    force: bool = False,
+    fold_model: Fold = fold,
+) -> Built:
+    """Read a model, fold its batch norms, verify the result and write it.
+
+    Args:
+        source: Checkpoint, ONNX file, or ``package.module:factory``.
+        place: Where the artifact goes.
+        options: What the source cannot say itself.
+        parity: How to verify.
+        allow_unfolded: Write the artifact even if not one batch norm could be folded.
+        force: Replace this version if it exists.
+        fold_model: What folds a graph in place.
+
+    Raises:
+        ExportError: Any step failed; nothing was written.
+    """
+    if not force:
+        place.check_free()
+    original = sources.read(source, options or SourceOptions())
+    folded = original.model.clone()
+    report = fold_model(folded)
+    if not allow_unfolded:
+        _check_folded(report)
+    measured = _verified(original, artifact.serialize(folded), parity or ParityOptions())
+    described = manifest.compose(
+        original, name=place.name, model_version=place.version, report=report, parity=measured
+    )
+    manifest.attach(folded, described)
+    data = artifact.serialize(folded)
+    path = artifact.write(place, data, original.checkpoint)
+    return Built(path, data, described, original, report)
+
+
+def verify_again(
+    path: Path,
+    against: str,
+    options: SourceOptions | None = None,
+    parity: ParityOptions | None = None,
+) -> Parity:
+    """Measure a written artifact against its original once more.
+
+    Args:
+        path: The artifact, or any ONNX file that should compute the same.
+        against: Checkpoint, ONNX file, or ``package.module:factory``.
+        options: As they were given to `build`.
+        parity: How to verify.
+
+    Raises:
+        ParityError: They do not compute the same.
+        ExportError: One of them cannot be read.
+    """
+    data = read_bytes(path)
+    original = sources.read(against, options or SourceOptions())
+    return _verified(original, data, parity or ParityOptions())
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of an artifact.
+
+    Raises:
+        ArtifactError: There is no such file.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _verified(original: Original, data: bytes, options: ParityOptions) -> Parity:
+    measured = verify.measure(
+        original,
+        data,
+        samples=options.samples,
+        seed=options.seed,
+        tolerance=options.tolerance,
+    )
+    verify.check(measured)
+    return measured
+
+
+def _check_folded(report: FoldReport) -> None:
+    if report.bn_before and report.bn_after == report.bn_before:
+        reasons = "; ".join(f"{node.name}: {node.reason}" for node in report.kept)
+        raise NothingFoldedError(
+            f"not one of {report.bn_before} batch norms could be folded ({reasons}); "
+            "--allow-unfolded writes the model as it is"
+        )

@@ -1,0 +1,123 @@
+"""What a person sees: tables of a build, of an artifact, of a parity check."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from export.latency import Latency
+from export.manifest import Manifest
+from export.signature import Signature, Tensor
+
+OUTCOMES = {"folded_backward": "folded into {into}", "kept": "kept: {reason}"}
+
+
+def print_build(
+    console: Console, manifest: Manifest, size: tuple[int, int], latency: Latency
+) -> None:
+    """Print what a build did.
+
+    Args:
+        console: Where to.
+        manifest: Of the artifact.
+        size: Bytes of the weights before, bytes of the file after.
+        latency: Before and after.
+    """
+    print_fold(console, manifest)
+    table = _table(f"{manifest['name']} {manifest['version']}", "", "before", "after")
+    fold, parity = manifest["fold"], manifest["parity"]
+    table.add_row("BatchNormalization", str(fold["bn_before"]), str(fold["bn_after"]))
+    table.add_row(
+        f"relative error to {parity['reference']}",
+        f"{parity['unfolded_max_rel_error']:.3g}",
+        f"{parity['max_rel_error']:.3g}",
+    )
+    table.add_row("absolute error", "", f"{parity['max_abs_error']:.3g}")
+    if parity["top1_agreement"] is not None:
+        table.add_row("top-1 agreement", "", f"{parity['top1_agreement']:.2%}")
+    table.add_row("size", _bytes(size[0]), _bytes(size[1]))
+    table.add_row(
+        "latency, 1 input, 1 thread", f"{latency.unfolded_ms:.3f} ms", f"{latency.folded_ms:.3f} ms"
+    )
+    console.print(table)
+
+
+def print_fold(console: Console, manifest: Manifest) -> None:
+    """Print the outcome of every batch norm."""
+    nodes = manifest["fold"]["nodes"]
+    if not nodes:
+        console.print("The model has no BatchNormalization.")
+        return
+    table = _table("batch norms", "node", "outcome")
+    for node in nodes:
+        table.add_row(node["name"], OUTCOMES[node["outcome"]].format_map(node))
+    console.print(table)
+
+
+def print_parity(console: Console, parity: dict[str, Any]) -> None:
+    """Print a parity check."""
+    table = _table("parity", "", "")
+    for name, value in parity.items():
+        table.add_row(name.replace("_", " "), _number(value))
+    console.print(table)
+
+
+def print_signature(console: Console, graph: Signature) -> None:
+    """Print what a graph takes and gives."""
+    table = _table("signature", "", "name", "type", "shape")
+    for kind, tensors in (("input", graph.inputs), ("output", graph.outputs)):
+        for tensor in tensors:
+            table.add_row(kind, tensor.name, tensor.dtype.name, _shape(tensor))
+    console.print(table)
+
+
+def print_manifest(console: Console, manifest: Manifest) -> None:
+    """Print what an artifact says about itself, fold and parity apart."""
+    table = _table("manifest", "", "")
+    for name, value in manifest.items():
+        if name == "labels" and value is not None:
+            table.add_row(
+                name, f"{len(value)}: {', '.join(value[:10])}{' …' if len(value) > 10 else ''}"
+            )
+        elif isinstance(value, dict) and name not in {"fold", "parity"}:
+            table.add_row(name, ", ".join(f"{key} {_number(item)}" for key, item in value.items()))
+        elif not isinstance(value, dict):
+            table.add_row(name, str(value))
+    console.print(table)
+
+
+def as_json(graph: Signature, manifest: Manifest | None) -> dict[str, Any]:
+    """Signature and manifest for machines."""
+    return {
+        "signature": {
+            "inputs": [_tensor(tensor) for tensor in graph.inputs],
+            "outputs": [_tensor(tensor) for tensor in graph.outputs],
+        },
+        "manifest": manifest,
+    }
+
+
+def _tensor(tensor: Tensor) -> dict[str, Any]:
+    shape = list(tensor.shape) if tensor.shape is not None else None
+    return {"name": tensor.name, "dtype": tensor.dtype.name, "shape": shape}
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", show_header=any(columns))
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _shape(tensor: Tensor) -> str:
+    if tensor.shape is None:
+        return "unknown"
+    return " x ".join("?" if size is None else str(size) for size in tensor.shape) or "scalar"
+
+
+def _number(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _bytes(count: int) -> str:
+    return f"{count / 1e6:.2f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"

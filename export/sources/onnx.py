@@ -1,0 +1,114 @@
+"""Any ONNX file, as it is."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+import onnx_ir as ir
+
+from export.errors import SourceError
+from export.sources.options import SourceOptions, describe_input, read_labels
+from export.sources.original import Original, Provenance
+from export.sources.pixels import normalization, prepend
+
+MANIFEST_KEY = "foldserve.manifest"
+LARGEST = (1 << 31) - 1  # bytes; protobuf, and with it one file that describes itself, ends here
+
+
+def read_onnx(path: Path, options: SourceOptions) -> Original:
+    """Read an ONNX file, its external data included.
+
+    Args:
+        path: The file.
+        options: `input_shape` fixes dimensions that the graph leaves free, apart from the batch.
+
+    Raises:
+        SourceError: It cannot be read, is an artifact of ours, or reaches outside its folder.
+        UsageError: The options do not fit.
+    """
+    model, digest = load(path)
+    if MANIFEST_KEY in model.metadata_props:
+        raise SourceError(
+            f"{path} is an artifact of foldserve-export already; build from what it was made of"
+        )
+    described = describe_input(options, options.input_shape or _static_shape(model))
+    steps = normalization(options.mean, options.std)
+    if steps is not None:
+        prepend(model, steps)
+    return Original(
+        model=model,
+        input=described,
+        provenance=Provenance("onnx", path.name, digest),
+        labels=read_labels(options.labels),
+    )
+
+
+def load(path: Path) -> tuple[ir.Model, str]:
+    """Load an ONNX file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The model with all its tensors in memory, and the SHA-256 of the file.
+
+    Raises:
+        SourceError: It cannot be read, or reaches outside its folder.
+    """
+    if not path.is_file():
+        raise SourceError(f"{path}: no such file")
+    try:
+        model = ir.load(path)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    except Exception as error:
+        line = " ".join(str(error).split())[:200]
+        raise SourceError(f"{path} is no ONNX model: {line}") from error
+    if not model.graph.outputs:
+        raise SourceError(f"{path} is no ONNX model: it has no outputs")
+    _check_external(model, path)
+    try:
+        ir.external_data.load_to_model(model)
+    except Exception as error:
+        raise SourceError(f"{path}: external data cannot be read ({error})") from error
+    return model, digest
+
+
+def _check_external(model: ir.Model, path: Path) -> None:
+    """Refuse tensors that lie outside the model's folder, and models too large for one file."""
+    size = 0
+    for tensor in _tensors(model):
+        size += tensor.nbytes
+        if isinstance(tensor, ir.ExternalTensor):
+            _check_location(path.parent, str(tensor.location))
+    if size > LARGEST:
+        raise SourceError(f"{path}: its weights are {size} bytes, an artifact holds {LARGEST}")
+
+
+def _check_location(folder: Path, location: str) -> None:
+    parts = PurePosixPath(location)
+    if parts.is_absolute() or ".." in parts.parts:
+        raise SourceError(f"external data {location!r} lies outside the model's folder")
+    file = folder / location
+    if any(step.is_symlink() for step in (file, *file.parents) if folder in step.parents):
+        raise SourceError(f"external data {location!r} is a link")
+    if not file.is_file():
+        raise SourceError(f"external data {location!r} is missing")
+
+
+def _tensors(model: ir.Model) -> Iterator[ir.TensorProtocol]:
+    for graph in model.graphs():
+        yield from (v.const_value for v in graph.initializers.values() if v.const_value is not None)
+        for node in graph:
+            for attribute in node.attributes.values():
+                if attribute.type == ir.AttributeType.TENSOR:
+                    yield attribute.as_tensor()
+
+
+def _static_shape(model: ir.Model) -> tuple[int, ...] | None:
+    """Shape of one input without the batch, if there is one input whose shape is known."""
+    initializers = model.graph.initializers
+    inputs = [value for value in model.graph.inputs if value.name not in initializers]
+    if len(inputs) != 1 or inputs[0].shape is None:
+        return None
+    sizes = [size for size in inputs[0].shape.dims[1:] if isinstance(size, int)]
+    return tuple(sizes) if len(sizes) == inputs[0].shape.rank() - 1 else None
