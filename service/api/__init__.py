@@ -1,0 +1,1 @@
+"""The endpoints, one module for each protocol; they translate and decide nothing."""

@@ -1,0 +1,114 @@
+"""How an endpoint stands in the OpenAPI document.
+
+The endpoints take the raw request, so their parameters, bodies and errors are stated here
+and not inferred from a signature.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic import BaseModel
+
+from service import schemas
+from service.errors import InternalError, ServiceError
+from service.problems import PLAIN_JSON, PROBLEM_JSON, is_open_inference, title
+
+Endpoint = Any  # FastAPI takes any callable
+_PARAMETERS = {
+    "name": "A model of the repository.",
+    "version": "One of the model's versions.",
+}
+
+
+def add(
+    app: FastAPI,
+    method: str,
+    path: str,
+    endpoint: Endpoint,
+    *,
+    answer: type[BaseModel] | None = None,
+    errors: Sequence[type[ServiceError]] = (),
+    query: Sequence[dict[str, Any]] = (),
+    body: dict[str, Any] | None = None,
+    media_types: Iterable[str] = (),
+) -> None:
+    """Add one endpoint to the app, with everything that its page says.
+
+    Args:
+        app: to add to.
+        method: "GET" or "POST".
+        path: the route's template.
+        endpoint: takes the request alone; its docstring is its description.
+        answer: the document of a 200.
+        errors: that it may answer besides an internal error.
+        query: OpenAPI parameters of the query.
+        body: OpenAPI content of the request body.
+        media_types: of a 200 that is not JSON.
+    """
+    extra: dict[str, Any] = {"parameters": [*_path_parameters(path), *query]}
+    if body is not None:
+        extra["requestBody"] = {"required": True, "content": body}
+    success: dict[str, Any] = {"description": "The answer."}
+    if answer is not None:
+        success["model"] = answer
+    if media_types:
+        success["content"] = {kind: {"schema": {"type": "string"}} for kind in media_types}
+    app.add_api_route(
+        path,
+        endpoint,
+        methods=[method],
+        response_model=None,
+        responses={200: success, **_error_responses(path, [*errors, InternalError])},
+        openapi_extra=extra,
+        tags=["Open Inference Protocol" if is_open_inference(path) else "Foldserve"],
+    )
+
+
+def add_error_schemas(app: FastAPI) -> None:
+    """Define the two error documents, which every endpoint refers to."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = generate()
+        known = document.setdefault("components", {}).setdefault("schemas", {})
+        for schema in (schemas.Problem, schemas.InferenceError):
+            known[schema.__name__] = schema.model_json_schema()
+        return document
+
+    # FastAPI's documented way: https://fastapi.tiangolo.com/how-to/extending-openapi/
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _path_parameters(path: str) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "description": _PARAMETERS[name],
+            "schema": {"type": "string"},
+        }
+        for name in re.findall(r"{(\w+)}", path)
+    ]
+
+
+def _error_responses(
+    path: str, errors: Iterable[type[ServiceError]]
+) -> dict[int | str, dict[str, Any]]:
+    protocol = is_open_inference(path)
+    media_type = PLAIN_JSON if protocol else PROBLEM_JSON
+    schema = schemas.InferenceError if protocol else schemas.Problem
+    content = {media_type: {"schema": {"$ref": f"#/components/schemas/{schema.__name__}"}}}
+    by_status: dict[int, list[type[ServiceError]]] = defaultdict(list)
+    for error in errors:
+        by_status[error.status].append(error)
+    return {
+        status: {
+            "description": "; ".join(f"`{each.code}`: {title(each)}" for each in group),
+            "content": content,
+        }
+        for status, group in sorted(by_status.items())
+    }

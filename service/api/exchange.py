@@ -1,0 +1,72 @@
+"""Reading a request's body and writing an answer, for every endpoint."""
+
+from typing import Any
+
+import orjson
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from service.errors import BodyTooLarge, InvalidJSON, UnsupportedEncoding
+from service.lifecycle import Service
+
+
+def service_of(request: Request) -> Service:
+    """Return the service that the app was composed with."""
+    service: Service = request.app.state.service
+    return service
+
+
+async def read_body(request: Request) -> bytes:
+    """Return the whole body, which may come without a content type and without a length.
+
+    Raises:
+        BodyTooLarge: by its stated or its real length; no more than the bound is kept.
+        UnsupportedEncoding: the body is compressed.
+        ClientDisconnect: the client went away.
+    """
+    limit = service_of(request).settings.max_body_bytes
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding.lower() != "identity":
+        raise UnsupportedEncoding("send the body without a Content-Encoding")
+    stated = request.headers.get("content-length", "0")
+    if stated.isdecimal() and int(stated) > limit:
+        raise _too_large(limit)
+    return await _receive(request, limit)
+
+
+async def _receive(request: Request, limit: int) -> bytes:
+    chunks: list[bytes] = []
+    length = 0
+    while True:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunk = message.get("body", b"")
+        length += len(chunk)
+        if length > limit:
+            raise _too_large(limit)
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def parse_json(body: bytes) -> Any:
+    """Return the JSON document of a body.
+
+    Raises:
+        InvalidJSON: it is none; NaN and infinity are no JSON either.
+    """
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise InvalidJSON(f"the body is not JSON: {error.msg} at byte {error.pos}") from None
+
+
+def json_answer(content: Any) -> Response:
+    """Return a 200 answer; numpy arrays in it are written without a detour over lists."""
+    body = orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
+    return Response(body, media_type="application/json")
+
+
+def _too_large(limit: int) -> BodyTooLarge:
+    return BodyTooLarge(f"the body is larger than {limit} bytes")

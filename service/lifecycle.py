@@ -1,0 +1,169 @@
+"""One service from its start to its end: load, check, warm up, ready; drain, close."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from enum import Enum
+from pathlib import Path
+
+import structlog
+
+from service.batching import Limits
+from service.decoding import ImageDecoder
+from service.errors import ModelLoadError, NotReady, StartError
+from service.manifest import ImageInput
+from service.metrics import Metrics
+from service.model import Model, RunOptions, open_model, prepare_provider
+from service.predictor import Predictor, warm_up
+from service.preprocessing import ImageTensor, image_tensor
+from service.repository import Entry, Repository, find_models
+from service.settings import Settings
+
+log = structlog.get_logger()
+
+OpenModel = Callable[[Path, RunOptions], Model]
+
+
+class Phase(Enum):
+    """Where a service is in its life."""
+
+    STARTING = "starting"
+    SERVING = "serving"
+    DRAINING = "draining"
+    CLOSED = "closed"
+
+
+class Service:
+    """What the endpoints call; knows no HTTP.
+
+    Args:
+        settings: the operator's.
+        open_model: opens one model file.
+    """
+
+    def __init__(self, settings: Settings, open_model: OpenModel = open_model) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self.phase = Phase.STARTING
+        self.start_error: StartError | None = None
+        self._open_model = open_model
+        self._drained_since: float | None = None
+        self._repository = Repository(iter(()))
+        self._decoder = ImageDecoder(
+            self._decode, settings.decode_threads, settings.max_queue_size, self.metrics.decode
+        )
+
+    @property
+    def repository(self) -> Repository:
+        """The models.
+
+        Raises:
+            NotReady: before the start and after the end.
+        """
+        if self.phase in {Phase.STARTING, Phase.CLOSED}:
+            raise NotReady(f"the server is {self.phase.value}")
+        return self._repository
+
+    def require_ready(self) -> None:
+        """Return if new requests should be sent here.
+
+        A broken model does not make the server unready: it would take the others with it.
+
+        Raises:
+            NotReady: starting, draining or closed.
+        """
+        if self.phase is not Phase.SERVING:
+            raise NotReady(f"the server is {self.phase.value}")
+
+    async def start(self) -> None:
+        """Load every model.
+
+        Raises:
+            StartError: nothing can be served, or not by the provider that was asked for.
+        """
+        try:
+            prepare_provider(self.settings.provider)
+            self._repository = Repository(find_models(self.settings.models, _log_ignored))
+            for entry in tuple(self._repository):
+                self._repository.update(await self._load(entry))
+            self._require_one()
+        except StartError as error:
+            self.start_error = error
+            await self.close()
+            raise
+        self.phase = Phase.SERVING
+
+    def drain(self) -> None:
+        """Say at once that no new requests should be sent; those that come are answered."""
+        if self.phase is Phase.SERVING:
+            self.phase = Phase.DRAINING
+            self._drained_since = time.monotonic()
+            log.info("draining")
+
+    async def close(self) -> None:
+        """Stop admission, answer what was admitted, free the models."""
+        predictors = [entry.predictor for entry in self._repository if entry.predictor]
+        for predictor in predictors:
+            predictor.stop_admitting()
+        grace_s = self._grace_left()
+        drained = await asyncio.gather(*(each.close(grace_s) for each in predictors))
+        self._decoder.close()
+        self.phase = Phase.CLOSED
+        log.info("closed", drained=all(drained))
+
+    def _grace_left(self) -> float:
+        """Return the seconds that are left of the grace time, which began with the drain."""
+        if self._drained_since is None:
+            return self.settings.grace_s
+        elapsed = time.monotonic() - self._drained_since - self.settings.drain_delay_s
+        return max(0.0, self.settings.grace_s - elapsed)
+
+    async def _load(self, entry: Entry) -> Entry:
+        """Return the entry as ready or as failed; a broken model stops no other."""
+        try:
+            model = await asyncio.to_thread(self._open, entry)
+        except ModelLoadError as error:
+            log.warning("model failed", model=entry.name, version=entry.version, reason=str(error))
+            self.metrics.model_ready(entry.name, entry.version, ready=False)
+            return entry.failed(str(error))
+        log.info("model ready", model=entry.name, version=entry.version, provider=model.provider)
+        self.metrics.model_ready(entry.name, entry.version, ready=True)
+        return entry.ready(self._predictor(entry, model))
+
+    def _open(self, entry: Entry) -> Model:
+        if not entry.path.is_file():
+            raise ModelLoadError("there is no file model.onnx in the version's folder")
+        settings = self.settings
+        model = self._open_model(
+            entry.path,
+            RunOptions(settings.provider, settings.intra_op_threads, settings.cuda_cpu_fallback),
+        )
+        if settings.warm_up:
+            warm_up(model)
+        return model
+
+    def _predictor(self, entry: Entry, model: Model) -> Predictor:
+        settings = self.settings
+        limits = Limits(
+            settings.max_batch_size, settings.max_queue_size, settings.max_queue_delay_ms / 1000
+        )
+        metrics = self.metrics.model(entry.name, entry.version)
+        return Predictor(model, self._decoder, limits, settings.request_timeout_s, metrics)
+
+    def _decode(self, image: bytes, spec: ImageInput) -> ImageTensor:
+        return image_tensor(image, spec, self.settings.max_image_pixels)
+
+    def _require_one(self) -> None:
+        """Refuse to start with nothing to serve: such a server could never become ready."""
+        entries = list(self._repository)
+        if any(entry.predictor for entry in entries):
+            return
+        found = "; ".join(f"{each.name}/{each.version}: {each.reason}" for each in entries)
+        raise StartError(
+            f"no model can be served from {self.settings.models}: "
+            + (found or "it holds no <name>/<version>/model.onnx")
+        )
+
+
+def _log_ignored(folder: str) -> None:
+    log.warning("folder ignored: its name is no model's or version's", folder=folder)

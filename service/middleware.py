@@ -1,0 +1,126 @@
+"""Plain ASGI around the app: request id, log line, metrics, security headers, last resort."""
+
+import re
+import time
+import uuid
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.errors import InternalError
+from service.metrics import Metrics
+from service.problems import problem
+
+log = structlog.get_logger()
+
+REQUEST_ID = "X-Request-ID"
+
+# What a log line, a header and a JSON string carry without quoting; a UUID has 36.
+_SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+_SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+
+# nginx's number for a client that went away before its answer; it is only counted and logged.
+_CLIENT_CLOSED_REQUEST = 499
+
+
+class SecurityHeaders:
+    """Adds the security headers that an answer does not set by itself."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _SECURITY_HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
+
+
+class Observation:
+    """Gives a request its id, catches what nobody caught, counts it and logs it.
+
+    Args:
+        app: the app inside.
+        metrics: told of each request.
+        access_log: whether each request is a line in the log.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, *, access_log: bool) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._access_log = access_log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = _request_id(scope)
+        scope.setdefault("state", {})["request_id"] = request_id
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        began = time.perf_counter()
+        status = _CLIENT_CLOSED_REQUEST
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)[REQUEST_ID] = request_id
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        except ClientDisconnect:
+            pass
+        except Exception:
+            log.exception("unexpected error")
+            if status != _CLIENT_CLOSED_REQUEST:
+                raise  # the answer has begun; all that is left is to close the connection
+            await _send_internal_error(scope, send_with_id, request_id)
+        finally:
+            self._record(scope, status, time.perf_counter() - began)
+            structlog.contextvars.clear_contextvars()
+
+    def _record(self, scope: Scope, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", "unmatched")
+        self._metrics.request(route, status, seconds)
+        if self._access_log:
+            log.info(
+                "request",
+                method=scope["method"],
+                path=scope["path"],
+                status=status,
+                milliseconds=round(seconds * 1000, 3),
+            )
+
+
+def _request_id(scope: Scope) -> str:
+    offered = Headers(scope=scope).get(REQUEST_ID, "")
+    return offered if _SANE_ID.fullmatch(offered) else uuid.uuid4().hex
+
+
+async def _send_internal_error(scope: Scope, send: Send, request_id: str) -> None:
+    answer = problem(
+        InternalError("an unexpected error; the log has it under the request id"),
+        scope["path"],
+        request_id,
+    )
+    headers = [(k.lower().encode(), v.encode()) for k, v in answer.headers.items()]
+    headers.append((b"content-length", str(len(answer.body)).encode()))
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})

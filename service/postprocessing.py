@@ -1,0 +1,54 @@
+"""From a model's scores to ranked labels; pure functions on arrays."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.errors import OutputNotFinite
+from service.signature import Array
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One class of an answer."""
+
+    label: str
+    index: int
+    probability: float
+
+
+def probabilities(
+    scores: Array, kind: Literal["logits", "probabilities", "tensor"]
+) -> NDArray[np.float64]:
+    """Return the probabilities of one row, shape (classes,), in float64.
+
+    Logits go through a softmax shifted by their maximum, so that nothing overflows;
+    a logit of minus infinity is a probability of zero.
+
+    Raises:
+        OutputNotFinite: the scores hold NaN or plus infinity.
+    """
+    values = scores.astype(np.float64)
+    if np.isnan(values).any() or (values == np.inf).any() or (values == -np.inf).all():
+        raise OutputNotFinite("the model's scores for this image are not finite")
+    if kind != "logits":
+        return values
+    exponentials = np.exp(values - values.max())
+    return np.asarray(exponentials / exponentials.sum())
+
+
+def rank(
+    chances: NDArray[np.float64], labels: Sequence[str] | None, top_k: int
+) -> list[Prediction]:
+    """Return the ``top_k`` likeliest classes, likeliest first; equal ones by their index.
+
+    Args:
+        chances: shape (classes,).
+        labels: names of the classes; without them a class is named by its index.
+        top_k: how many; more than there are classes means all.
+    """
+    order = np.argsort(-chances, kind="stable")[:top_k].tolist()
+    return [Prediction(labels[i] if labels else str(i), i, float(chances[i])) for i in order]

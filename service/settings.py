@@ -1,0 +1,171 @@
+"""The settings: one frozen class, read from ``FOLDSERVE_*`` variables and nowhere else.
+
+pydantic-settings ignores a variable that no field claims, so a misspelt name would silently
+leave the default in place; ``read_settings`` compares the names itself.
+"""
+
+import difflib
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service.cpus import available_cpus
+from service.errors import StartError
+
+PREFIX = "FOLDSERVE_"
+
+# Pillow warns at a quarter of a gigabyte of RGB and refuses at twice that; stay below both.
+LARGEST_IMAGE_PIXELS = 89_000_000
+
+
+class Settings(BaseSettings):
+    """What an operator can choose."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid"
+    )
+
+    host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on.")
+    port: int = Field(
+        default=8000, ge=0, le=65535, description="TCP port to listen on; 0 takes a free one."
+    )
+    models: Path = Field(
+        default=Path("models"),
+        description="Model repository: a folder of <name>/<version>/model.onnx.",
+    )
+    provider: Literal["cpu", "cuda"] = Field(
+        default="cpu", description="Where models run; the start fails if it cannot be had."
+    )
+    cuda_cpu_fallback: bool = Field(
+        default=False, description="With cuda, let nodes that CUDA lacks run on the CPU."
+    )
+    intra_op_threads: int = Field(
+        default_factory=available_cpus,
+        ge=1,
+        le=1024,
+        description="Threads of one model's run (default: the CPUs this process may use).",
+    )
+    decode_threads: int = Field(
+        default_factory=available_cpus,
+        ge=1,
+        le=256,
+        description="Threads that decode images (default: the CPUs this process may use).",
+    )
+    max_batch_size: int = Field(
+        default=32, ge=1, le=65536, description="Rows of one run; a larger request is refused."
+    )
+    max_queue_delay_ms: float = Field(
+        default=0.0,
+        ge=0,
+        le=10_000,
+        allow_inf_nan=False,
+        description="Milliseconds that a batch may wait to fill; 0 never waits on a free runner.",
+    )
+    max_queue_size: int = Field(
+        default=1024,
+        ge=1,
+        le=1_000_000,
+        description="Rows that may wait per model; more is refused.",
+    )
+    request_timeout_s: float = Field(
+        default=30.0,
+        gt=0,
+        le=3600,
+        allow_inf_nan=False,
+        description="Seconds from a request's admission to its answer.",
+    )
+    max_body_bytes: int = Field(
+        default=16 * 2**20, ge=1024, le=2**31 - 1, description="Bytes of one request body."
+    )
+    max_image_pixels: int = Field(
+        default=40_000_000,
+        ge=1,
+        le=LARGEST_IMAGE_PIXELS,
+        description="Pixels of one image, checked before it is decoded.",
+    )
+    top_k: int = Field(
+        default=5,
+        ge=1,
+        le=100_000,
+        description="Predictions in an answer that did not ask with ?top_k=.",
+    )
+    access_log: bool = Field(default=True, description="Log one line for every request.")
+    warm_up: bool = Field(default=True, description="Run every model once before it is ready.")
+    drain_delay_s: float = Field(
+        default=0.0,
+        ge=0,
+        le=600,
+        allow_inf_nan=False,
+        description="Seconds after SIGTERM that requests are still taken while not ready.",
+    )
+    grace_s: float = Field(
+        default=30.0,
+        gt=0,
+        le=3600,
+        allow_inf_nan=False,
+        description="Seconds that admitted requests get to finish at the end.",
+    )
+    log_format: Literal["console", "json"] = Field(
+        default="console", description="How log lines look, on the standard error stream."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The least severe line that is logged."
+    )
+
+    @model_validator(mode="after")
+    def _queue_holds_a_batch(self) -> Self:
+        if self.max_queue_size < self.max_batch_size:
+            raise ValueError("max_queue_size is smaller than max_batch_size, no batch could fill")
+        return self
+
+
+def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from the environment.
+
+    Args:
+        environ: whose names are checked; the process's own environment by default.
+
+    Raises:
+        StartError: a ``FOLDSERVE_*`` name is unknown or a value is out of bounds.
+    """
+    names = os.environ if environ is None else environ  # noqa: TID251 -- this module may
+    _refuse_unknown(names)
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise StartError("; ".join(_complaints(error))) from None
+
+
+def variable(field: str) -> str:
+    """Return the environment variable of a field."""
+    return PREFIX + field.upper()
+
+
+def describe_settings() -> str:
+    r"""Return every setting with its default and its line of help.
+
+    The leading ``\b`` keeps click from filling the lines into a paragraph.
+    """
+    lines = ["Settings, from the environment:"]
+    for name, field in Settings.model_fields.items():
+        default = "" if field.default_factory else f"={field.default}"
+        lines += [f"  {variable(name)}{default}", f"      {field.description}"]
+    return "\b\n" + "\n".join(lines)
+
+
+def _refuse_unknown(names: Iterable[str]) -> None:
+    known = [variable(field) for field in Settings.model_fields]
+    for name in sorted(names):
+        if name.upper().startswith(PREFIX) and name.upper() not in known:
+            nearest = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.0)
+            raise StartError(f"{name} is no setting; did you mean {nearest[0]}?")
+
+
+def _complaints(error: ValidationError) -> Iterable[str]:
+    for detail in error.errors():
+        stated = f"{variable(str(detail['loc'][0]))}={detail['input']}: " if detail["loc"] else ""
+        yield stated + detail["msg"]

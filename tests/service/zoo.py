@@ -1,0 +1,154 @@
+"""Small models made with onnx.helper, and repositories of them."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+FLOAT = TensorProto.FLOAT
+OPSET = helper.make_opsetid("", 17)
+
+
+def graph_model(
+    nodes: Sequence[onnx.NodeProto],
+    inputs: Sequence[onnx.ValueInfoProto],
+    outputs: Sequence[onnx.ValueInfoProto],
+    constants: Sequence[onnx.TensorProto] = (),
+    metadata: dict[str, str] | None = None,
+) -> onnx.ModelProto:
+    graph = helper.make_graph(list(nodes), "graph", list(inputs), list(outputs), list(constants))
+    model = helper.make_model(graph, opset_imports=[OPSET], ir_version=9)
+    helper.set_model_props(model, metadata or {})
+    return model
+
+
+def info(name: str, shape: Sequence[int | str | None], kind: int = FLOAT) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, kind, shape)
+
+
+def constant(name: str, array: Any, dtype: Any = np.float32) -> onnx.TensorProto:
+    return numpy_helper.from_array(np.asarray(array, dtype), name)
+
+
+def doubler(
+    kind: int = FLOAT, shape: Sequence[int | str | None] = ("batch", 3), **names: Any
+) -> onnx.ModelProto:
+    """y = x + x, of any numeric type and any shape."""
+    return graph_model(
+        [helper.make_node("Add", ["x", "x"], ["y"])],
+        [info("x", shape, kind)],
+        [info("y", shape, kind)],
+        **names,
+    )
+
+
+def identity(kind: int, shape: Sequence[int | str | None] = ("batch", 3)) -> onnx.ModelProto:
+    return graph_model(
+        [helper.make_node("Identity", ["x"], ["y"])],
+        [info("x", shape, kind)],
+        [info("y", shape, kind)],
+    )
+
+
+def two_in_two_out() -> onnx.ModelProto:
+    """sum = a + b, difference = a - b."""
+    shape = ("batch", 2)
+    return graph_model(
+        [
+            helper.make_node("Add", ["a", "b"], ["sum"]),
+            helper.make_node("Sub", ["a", "b"], ["difference"]),
+        ],
+        [info("a", shape), info("b", shape)],
+        [info("sum", shape), info("difference", shape)],
+    )
+
+
+def brightness_classifier(
+    height: int = 4,
+    width: int = 4,
+    color: str = "L",
+    labels: Sequence[str] | None = ("dark", "grey", "bright"),
+    **manifest: Any,
+) -> onnx.ModelProto:
+    """Three logits from the mean m of the pixels: (100 - m, 50, m - 100), all divided by 10.
+
+    So 0 is "dark", 255 is "bright" and 100 is "grey".
+    """
+    channels = {"L": 1, "RGB": 3}[color]
+    slope, offset = [[-0.1], [0.0], [0.1]], [10.0, 5.0, -10.0]
+    weights = np.repeat(
+        np.asarray(slope) / (channels * height * width), channels * height * width, 1
+    )
+    document = manifest_document(height, width, color, labels) | manifest
+    return graph_model(
+        [
+            helper.make_node("Flatten", ["input"], ["flat"]),
+            helper.make_node("Gemm", ["flat", "weight", "bias"], ["logits"], transB=1),
+        ],
+        [info("input", ("batch", channels, height, width))],
+        [info("logits", ("batch", 3))],
+        [constant("weight", weights), constant("bias", offset)],
+        {"foldserve.manifest": json.dumps(document)},
+    )
+
+
+def manifest_document(
+    height: int = 4,
+    width: int = 4,
+    color: str = "L",
+    labels: Sequence[str] | None = ("dark", "grey", "bright"),
+) -> dict[str, Any]:
+    return {
+        "format_version": 1,
+        "name": "brightness",
+        "version": 1,
+        "task": "image-classification",
+        "labels": None if labels is None else list(labels),
+        "input": {
+            "name": "input",
+            "kind": "image",
+            "layout": "NCHW",
+            "color": color,
+            "channels": {"L": 1, "RGB": 3}[color],
+            "height": height,
+            "width": width,
+            "value_range": [0, 255],
+            "resize_filter": "bilinear",
+            "crop_fraction": None,
+        },
+        "output": {"name": "logits", "kind": "logits"},
+        "source": {
+            "kind": "checkpoint",
+            "reference": "checkpoint.safetensors",
+            "sha256": "ab" * 32,
+        },
+        "fold": {
+            "bn_before": 1,
+            "bn_after": 0,
+            "nodes": [{"name": "bn", "outcome": "folded_backward", "into": "conv", "reason": None}],
+        },
+        "parity": {
+            "reference": "float64 PyTorch",
+            "samples": 64,
+            "seed": 0,
+            "max_abs_error": 1e-6,
+            "max_rel_error": 1e-7,
+            "unfolded_max_rel_error": 1e-7,
+            "top1_agreement": 1.0,
+            "tolerance": 1e-5,
+        },
+        "metrics": {"accuracy": 0.9944, "samples": 360, "split": "test"},
+        "created_by": {"foldserve": "0.1.0", "onnx": "1.23.2", "onnxruntime": "1.32.0"},
+    }
+
+
+def put(root: Path, name: str, version: int | str, model: onnx.ModelProto) -> Path:
+    """Write a model into a repository and return the file."""
+    path = root / name / str(version) / "model.onnx"
+    path.parent.mkdir(parents=True)
+    onnx.save(model, path)
+    return path
