@@ -154,7 +154,7 @@ def check_manifest(manifest: Manifest, signature: Signature) -> None:
     if manifest.input is not None:
         _check_input(manifest.input, signature)
     if manifest.output is not None:
-        _check_output(manifest.output, manifest.labels, signature)
+        _check_output(manifest, manifest.output, signature)
 
 
 def _refuse_unknown_format(document: Any) -> None:
@@ -187,19 +187,16 @@ def _check_input(stated: ImageInput | TensorInput, signature: Signature) -> None
         )
 
 
-def _check_output(stated: Output, labels: tuple[str, ...] | None, signature: Signature) -> None:
+def _check_output(manifest: Manifest, stated: Output, signature: Signature) -> None:
     spec = _named(stated.name, signature.outputs, "output")
+    shape = list(spec.wire_shape)
     if stated.kind == "tensor":
         return
-    if len(spec.shape) != 2:
-        raise ModelLoadError(
-            f"the manifest's {stated.kind} need a graph output of rows and classes,"
-            f" not of shape {list(spec.wire_shape)}"
-        )
-    if labels is not None and not _fits(spec.shape[-1], len(labels)):
-        raise ModelLoadError(
-            f"the manifest has {len(labels)} labels, the graph's output {spec.shape[-1]} classes"
-        )
+    if manifest.image is not None and len(shape) != 2:
+        raise ModelLoadError(f"an image's {stated.kind} are rows of classes, not of shape {shape}")
+    labels = manifest.labels
+    if labels is not None and not (spec.shape and _fits(spec.shape[-1], len(labels))):
+        raise ModelLoadError(f"{len(labels)} labels for an output of shape {shape}")
 
 
 def _named(name: str, specs: tuple[TensorSpec, ...], role: str) -> TensorSpec:

@@ -1,6 +1,7 @@
 """The one module that knows ONNX Runtime: open a model file, run it, end a run."""
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,10 @@ _DATATYPES = {
     "tensor(double)": "FP64",
     "tensor(string)": "BYTES",
 }
+
+_PATH = re.compile(r"\S*[/\\]\S*")
+# The runtime quotes whole lists of operators; the first lines say what is wrong.
+_LONGEST_REASON = 400
 
 # Errors, not warnings: the runtime writes to the standard error stream by itself, past our logs.
 _LOG_SEVERITY = 3
@@ -114,7 +119,7 @@ def open_model(path: Path, options: RunOptions) -> OnnxModel:
             path, _session_options(options), providers=_providers(options)
         )
     except Exception as error:
-        raise ModelLoadError(_reason(error, path)) from error
+        raise ModelLoadError(_reason(error)) from error
     check_provider(options.provider, session.get_providers())
     return OnnxModel(session)
 
@@ -185,9 +190,7 @@ def _manifest(session: onnxruntime.InferenceSession, signature: Signature) -> Ma
     return manifest
 
 
-def _reason(error: Exception, path: Path) -> str:
-    """Return the runtime's own words without the path of the file."""
-    text = " ".join(str(error).split())
-    for name in (str(path), str(path.resolve()), str(path.parent)):
-        text = text.replace(name, path.name)
-    return f"ONNX Runtime does not load it: {text}"
+def _reason(error: Exception) -> str:
+    """Return the runtime's own words in one line, without a path of this or another machine."""
+    words = _PATH.sub("(path)", " ".join(str(error).split()))
+    return f"ONNX Runtime does not load it: {words[:_LONGEST_REASON]}"

@@ -18,6 +18,9 @@ from service.signature import Array, TensorSpec
 # The integers that float64 holds without loss; JSON has one kind of number.
 _EXACT_IN_FLOAT64 = 2**53
 
+# No values vouch for the other sizes of an empty tensor, and a model may make outputs of them.
+_LARGEST_EMPTY = 2**20
+
 _ACCEPTED: dict[str, frozenset[type]] = {
     "BOOL": frozenset({bool, int}),
     "BYTES": frozenset({str}),
@@ -80,6 +83,8 @@ def _shape(field: str, shape: object, spec: TensorSpec) -> tuple[int, ...]:
             raise InvalidTensor(f"{field}[{i}] must be a size of 0 or more, not {brief(size)}")
         if isinstance(dim, int) and size != dim:
             raise InvalidTensor(f"{field}[{i}] must be {dim}, not {size}")
+    if math.prod(shape) == 0 and math.prod(max(size, 1) for size in shape) > _LARGEST_EMPTY:
+        raise InvalidTensor(f"{field} is empty and too large beside its 0")
     return tuple(shape)
 
 
