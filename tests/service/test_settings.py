@@ -1,0 +1,80 @@
+"""The settings come from FOLDSERVE_* alone, and a wrong one stops the start."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from service.errors import StartError
+from service.settings import Settings, describe_settings, read_settings, variable
+
+
+def test_the_defaults_are_those_that_the_readme_promises() -> None:
+    settings = read_settings()
+    assert (settings.host, settings.port) == ("127.0.0.1", 8000)
+    assert settings.models == Path("models")
+    assert settings.provider == "cpu"
+
+
+def test_a_variable_sets_its_field(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOLDSERVE_MAX_BATCH_SIZE", "7")
+    assert read_settings().max_batch_size == 7
+
+
+def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOLDSERVE_PORT", "")
+    assert read_settings().port == 8000
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ("FOLDSERVE_PROT", "FOLDSERVE_PORT"),
+        ("FOLDSERVE_MAX_BATCHSIZE", "FOLDSERVE_MAX_BATCH_SIZE"),
+        ("foldserve_hots", "FOLDSERVE_HOST"),
+    ],
+)
+def test_a_misspelt_variable_is_refused_with_the_nearest_name(wrong: str, right: str) -> None:
+    with pytest.raises(StartError, match=f"^{wrong} is no setting; did you mean {right}\\?$"):
+        read_settings({wrong: "1", "PATH": "/bin"})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "99999"),
+        ("PORT", "http"),
+        ("PROVIDER", "tpu"),
+        ("MAX_BATCH_SIZE", "0"),
+        ("REQUEST_TIMEOUT_S", "0"),
+        ("REQUEST_TIMEOUT_S", "nan"),
+        ("MAX_QUEUE_DELAY_MS", "-1"),
+        ("LOG_LEVEL", "loud"),
+    ],
+)
+def test_a_value_out_of_bounds_is_refused_by_name_and_value(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(f"FOLDSERVE_{name}", value)
+    with pytest.raises(StartError, match=f"^FOLDSERVE_{name}={value}: "):
+        read_settings()
+
+
+def test_a_queue_that_cannot_hold_a_batch_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOLDSERVE_MAX_QUEUE_SIZE", "8")
+    with pytest.raises(StartError, match="max_queue_size is smaller than max_batch_size"):
+        read_settings()
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(ValidationError):
+        setattr(Settings(), "port", 1)  # noqa: B010 -- a plain assignment is refused by mypy
+
+
+@pytest.mark.parametrize("field", Settings.model_fields)
+def test_every_setting_has_one_line_of_help_and_stands_in_the_help(field: str) -> None:
+    description = Settings.model_fields[field].description
+    assert description
+    assert "\n" not in description
+    assert variable(field) in describe_settings()
+    assert description in describe_settings()
