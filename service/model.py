@@ -39,8 +39,8 @@ _PATH = re.compile(r"\S*[/\\]\S*")
 # The runtime quotes whole lists of operators; the first lines say what is wrong.
 _LONGEST_REASON = 400
 
-# Errors, not warnings: the runtime writes to the standard error stream by itself, past our logs.
-_LOG_SEVERITY = 3
+# Fatal only: an error is raised with the same words, and the runtime writes past our logs.
+_LOG_SEVERITY = 4
 
 
 @dataclass(frozen=True)

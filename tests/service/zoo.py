@@ -152,3 +152,54 @@ def put(root: Path, name: str, version: int | str, model: onnx.ModelProto) -> Pa
     path.parent.mkdir(parents=True)
     onnx.save(model, path)
     return path
+
+
+def mean_of_everything() -> onnx.ModelProto:
+    """One number from all rows: its output carries no batch dimension."""
+    return graph_model(
+        [helper.make_node("ReduceMean", ["x"], ["y"], keepdims=0)],
+        [info("x", ("batch", 3))],
+        [info("y", ())],
+    )
+
+
+def logarithm() -> onnx.ModelProto:
+    """y = log x: minus infinity for zero, NaN below."""
+    return graph_model(
+        [helper.make_node("Log", ["x"], ["y"])],
+        [info("x", ("batch", 3))],
+        [info("y", ("batch", 3))],
+    )
+
+
+def halves() -> onnx.ModelProto:
+    """Reshapes n numbers to (2, n / 2); fails when n is odd."""
+    return graph_model(
+        [helper.make_node("Reshape", ["x", "shape"], ["y"])],
+        [info("x", ("n",))],
+        [info("y", (2, "half"))],
+        [constant("shape", [2, -1], np.int64)],
+    )
+
+
+def endless() -> onnx.ModelProto:
+    """Adds x to itself 2**62 times."""
+    body = helper.make_graph(
+        [
+            helper.make_node("Add", ["carried", "carried"], ["next"]),
+            helper.make_node("Identity", ["go_on"], ["again"]),
+        ],
+        "body",
+        [
+            info("i", (), TensorProto.INT64),
+            info("go_on", (), TensorProto.BOOL),
+            info("carried", (1,)),
+        ],
+        [info("again", (), TensorProto.BOOL), info("next", (1,))],
+    )
+    return graph_model(
+        [helper.make_node("Loop", ["times", "always", "x"], ["y"], body=body)],
+        [info("x", (1,))],
+        [info("y", (1,))],
+        [constant("times", 2**62, np.int64), constant("always", True, np.bool_)],
+    )

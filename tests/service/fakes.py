@@ -1,0 +1,44 @@
+"""Models that a test holds, fails and lets go."""
+
+import threading
+from collections.abc import Mapping
+
+import numpy as np
+
+from service.errors import InferenceFailed
+from service.manifest import Manifest
+from service.signature import Array, Signature, TensorSpec
+
+PATIENCE_S = 20
+
+
+class FakeModel:
+    """y = 2 x; with ``held`` every run waits for ``go``."""
+
+    def __init__(self, *, held: bool = False, manifest: Manifest | None = None) -> None:
+        spec = ("batch", 3)
+        self.signature = Signature(
+            (TensorSpec("x", "FP32", spec),), (TensorSpec("y", "FP32", spec),)
+        )
+        self.manifest = manifest
+        self.provider = "Fake"
+        self.runs: list[list[list[float]]] = []
+        self.poison: float | None = None
+        self.began = threading.Semaphore(0)
+        self.go = threading.Event()
+        if not held:
+            self.go.set()
+        self.terminated = False
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        x = np.asarray(inputs["x"], np.float32)
+        self.runs.append(x.tolist())
+        self.began.release()
+        assert self.go.wait(PATIENCE_S)
+        if self.terminated or (self.poison is not None and (x == self.poison).any()):
+            raise InferenceFailed("the model failed on this input")
+        return {"y": x * 2}
+
+    def terminate(self) -> None:
+        self.terminated = True
+        self.go.set()
