@@ -11,6 +11,7 @@ from training.config import ConfigError, load
 from training.datasets import DatasetError
 from training.loop import NotFiniteError
 from training.run_folder import RunError
+from training.state import StateError
 from training.train import train
 
 _REFUSED = 1  # the training itself went wrong
@@ -34,7 +35,7 @@ def _command(
     """
     try:
         train(load(config, changes or ()), runs=runs, fresh=fresh)
-    except (ConfigError, DatasetError, RunError) as error:
+    except (ConfigError, DatasetError, RunError, StateError) as error:
         _stop(error, _MISUSED)
     except NotFiniteError as error:
         _stop(error, _REFUSED)

@@ -10,7 +10,8 @@ def write(path: Path, content: bytes) -> None:
     Raises:
         OSError: If the folder cannot be written; then no half file is left.
     """
-    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
+    # One name for all drafts: what a killed process left is overwritten by the next.
+    draft = path.with_name(f".{path.name}.draft")
     try:
         with draft.open("wb") as file:
             file.write(content)

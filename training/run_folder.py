@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from training import atomic
 from training.config import TrainingConfig
 
@@ -69,8 +71,8 @@ class RunFolder:
         wanted = config.model_dump(mode="json")
         if fresh:
             self._clear()
-        elif self._config.is_file():
-            self._must_equal(json.loads(self._config.read_text(encoding="utf-8")), wanted)
+        elif self.state.is_file() or self.finished:  # else there is nothing to lose
+            self._must_equal(wanted)
         atomic.write(self._config, (json.dumps(wanted, indent=2) + "\n").encode())
 
     def write_metrics(self, rows: list[dict[str, Any]]) -> None:
@@ -78,8 +80,13 @@ class RunFolder:
         lines = "".join(json.dumps(row) + "\n" for row in rows)
         atomic.write(self.metrics, lines.encode())
 
-    def _must_equal(self, found: dict[str, Any], wanted: dict[str, Any]) -> None:
-        changed = sorted(_differences(found, wanted))
+    def _must_equal(self, wanted: dict[str, Any]) -> None:
+        try:
+            # Parsed, so that an option which is newer than the run has its default there.
+            found = TrainingConfig.model_validate_json(self._config.read_bytes())
+        except ValidationError as error:
+            raise RunError(f"{self._config} cannot be read; --fresh trains anew") from error
+        changed = sorted(_differences(found.model_dump(mode="json"), wanted))
         if changed:
             raise RunError(
                 f"{self.path} was made with another configuration ({', '.join(changed)} differ);"

@@ -5,38 +5,22 @@ is random follows from the seed and the epoch (`training.reproducible`).
 """
 
 import json
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialize
 from torch import Tensor, nn, optim
 
 from training import atomic
+from training.progress import Progress
 
 _KEY = "foldserve.training_state"
 
 
-@dataclass
-class Progress:
-    """What is known after some epochs.
-
-    Attributes:
-        history: One row per finished epoch, as in ``metrics.jsonl``.
-        best_epoch: The epoch (from 1) with the best validation so far, or 0.
-        best: That epoch's weights.
-    """
-
-    history: list[dict[str, Any]] = field(default_factory=list)
-    best_epoch: int = 0
-    best: dict[str, Tensor] = field(default_factory=dict)
-
-    @property
-    def epochs(self) -> int:
-        """Finished epochs."""
-        return len(self.history)
+class StateError(ValueError):
+    """The state of an earlier run cannot be read; the message says what to do."""
 
 
 def save(path: Path, model: nn.Module, optimizer: optim.Optimizer, progress: Progress) -> None:
@@ -57,15 +41,25 @@ def restore(path: Path, model: nn.Module, optimizer: optim.Optimizer) -> Progres
 
     Returns:
         The progress of then; a fresh one where there is no file yet.
+
+    Raises:
+        StateError: If the file is damaged.
     """
     if not path.is_file():
         return Progress()
+    try:
+        header, tensors = _read(path)
+        model.load_state_dict(_under("model.", tensors))
+        _restore_optimizer(optimizer, _under("optimizer.", tensors))
+        return Progress(header["history"], header["best_epoch"], _under("best.", tensors))
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise StateError(f"{path} is damaged; --fresh trains anew ({error})") from error
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     with safe_open(path, framework="pt") as file:
-        header = json.loads(file.metadata()[_KEY])
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    model.load_state_dict(_under("model.", tensors))
-    _restore_optimizer(optimizer, _under("optimizer.", tensors))
-    return Progress(header["history"], header["best_epoch"], _under("best.", tensors))
+        return json.loads(file.metadata()[_KEY]), tensors
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

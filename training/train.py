@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from rich.console import Console
 from torch import nn, optim
@@ -16,14 +15,15 @@ from training import optim as optimizers
 from training import plots, state
 from training.batches import Batches
 from training.checkpoint import Checkpoint
-from training.config import ConfigError, TrainingConfig, without_name
+from training.config import ConfigError, TrainingConfig
 from training.datasets import Dataset, Samples
 from training.datasets import load as load_dataset
 from training.display import Display, result_table
-from training.inputs import ImageInput
 from training.loop import Learned, Recipe, estimate_population_statistics, train_epoch
 from training.metrics import Measured, evaluate
-from training.models import ModelError, NormalizedNetwork, build, parse
+from training.models import NormalizedNetwork
+from training.network import fitted_config, initial
+from training.progress import Progress
 from training.reproducible import deterministic, seed_of
 from training.run_folder import RunFolder
 
@@ -84,21 +84,22 @@ def train(
 
 
 def _train(run: _Run) -> None:
-    model, model_config = _network(run)
+    seed = seed_of(run.config.training.seed, _INITIAL_WEIGHTS)
+    model_config = fitted_config(run.config, run.dataset)
+    model = initial(run.config.model["name"], model_config, run.dataset.train, seed, run.device)
     optimizer = optimizers.build(run.config.optimizer, model)
     progress = state.restore(run.folder.state, model, optimizer)
-    epochs = run.config.training.epochs
+    epochs, patience = run.config.training.epochs, run.config.training.patience
     with (
         SummaryWriter(str(run.folder.path), purge_step=progress.epochs + 1) as board,
         run.display.running(progress.epochs, epochs),
     ):
-        while progress.epochs < epochs and not _out_of_patience(run.config, progress):
+        while progress.epochs < epochs and not progress.out_of_patience(patience):
             row = _one_epoch(run, model, optimizer, progress)
-            _note(progress, row, model)
+            best = progress.note(row, model)
             state.save(run.folder.state, model, optimizer, progress)
             run.folder.write_metrics(progress.history)
             _to_board(board, row)
-            best = progress.best_epoch == progress.epochs
             run.display.epoch_ends(row, epochs, best=best)
     model.load_state_dict(progress.best)
     _finish(run, model, model_config, progress)
@@ -112,49 +113,8 @@ def _device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _network(run: _Run) -> tuple[NormalizedNetwork, dict[str, Any]]:
-    """Build the network for the data set's input and classes, normalization set."""
-    name, config = run.config.model["name"], _model_config(run.config, run.dataset)
-    torch.manual_seed(seed_of(run.config.training.seed, _INITIAL_WEIGHTS))
-    model = build(name, config)
-    model.normalize.set_statistics(*_statistics(run.dataset.train))
-    model.to(run.device)
-    if isinstance(run.dataset.input, ImageInput):
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch has no stub for it
-    return model, config
-
-
-def _model_config(config: TrainingConfig, dataset: Dataset) -> dict[str, Any]:
-    """What the file says, and what follows from the data set."""
-    name, given = config.model["name"], without_name(config.model)
-    shape = dataset.input.shape
-    axes = ("channels", "height", "width") if len(shape) == 3 else ("channels", "length")
-    fields = {**dict(zip(axes, shape, strict=True)), "classes": len(dataset.labels), **given}
-    try:
-        parsed = parse(name, fields)
-    except ModelError as error:
-        raise ConfigError(f"model: {error}; {config.data.name} has inputs of {shape}") from error
-    if (parsed.input_shape, parsed.classes) != (shape, len(dataset.labels)):
-        raise ConfigError(
-            f"model: {name} takes {parsed.input_shape} and gives {parsed.classes} classes, but"
-            f" {config.data.name} has inputs of {shape} and {len(dataset.labels)} classes"
-        )
-    if len(shape) != 3 and config.augmentation.needs_images:
-        wrong = config.augmentation.needs_images[0]
-        raise ConfigError(f"augmentation.{wrong}: for images, but {config.data.name} has signals")
-    return parsed.model_dump(mode="json")
-
-
-def _statistics(samples: Samples) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of each channel, in raw units; a constant channel has 1."""
-    axes = (0, *range(2, samples.inputs.ndim))
-    mean = samples.inputs.mean(axis=axes, dtype=np.float64)
-    std = samples.inputs.std(axis=axes, dtype=np.float64)
-    return mean.tolist(), np.where(std > 0, std, 1.0).tolist()
-
-
 def _one_epoch(
-    run: _Run, model: nn.Module, optimizer: optim.Optimizer, progress: state.Progress
+    run: _Run, model: nn.Module, optimizer: optim.Optimizer, progress: Progress
 ) -> dict[str, Any]:
     """Fit, then look at the validation samples; one row of ``metrics.jsonl``."""
     began, epoch = time.monotonic(), progress.epochs
@@ -186,25 +146,6 @@ def _row(epoch: int, learned: Learned, validated: Measured, seconds: float) -> d
     }
 
 
-def _note(progress: state.Progress, row: dict[str, Any], model: nn.Module) -> None:
-    """Keep the row, and the weights if no epoch was better: accuracy first, then loss."""
-    rows = progress.history
-    best = rows[progress.best_epoch - 1] if progress.best_epoch else None
-    if best is None or _merit(row) > _merit(best):
-        progress.best_epoch = row["epoch"]
-        progress.best = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    rows.append(row)
-
-
-def _merit(row: dict[str, Any]) -> tuple[float, float]:
-    return row["validation_accuracy"], -row["validation_loss"]
-
-
-def _out_of_patience(config: TrainingConfig, progress: state.Progress) -> bool:
-    patience = config.training.patience
-    return patience is not None and progress.epochs - progress.best_epoch >= patience
-
-
 def _to_board(board: SummaryWriter, row: dict[str, Any]) -> None:
     for split in ("train", "validation"):
         for quantity in ("loss", "accuracy"):
@@ -213,7 +154,7 @@ def _to_board(board: SummaryWriter, row: dict[str, Any]) -> None:
 
 
 def _finish(
-    run: _Run, model: NormalizedNetwork, model_config: dict[str, Any], progress: state.Progress
+    run: _Run, model: NormalizedNetwork, model_config: dict[str, Any], progress: Progress
 ) -> None:
     """Re-estimate batch norm, measure on the held-out split, draw, and write the checkpoint."""
     estimate_population_statistics(model, run.batches(run.dataset.train))
