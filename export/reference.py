@@ -12,6 +12,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
+from export.reference_operators import OPERATORS
 from export.sources.original import Feeds, Reference
 
 NAME = "float64 ONNX"
@@ -28,7 +29,7 @@ def in_float64(model: ir.Model) -> Reference:
     Raises:
         Exception: Whatever the reference implementation raises on a model that it does not know.
     """
-    evaluator = ReferenceEvaluator(ir.to_proto(widened(model)))
+    evaluator = ReferenceEvaluator(ir.to_proto(widened(model)), new_ops=OPERATORS)
 
     def run(feeds: Feeds) -> list[NDArray[np.float64]]:
         wide = {name: _widen_array(array) for name, array in feeds.items()}

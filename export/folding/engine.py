@@ -129,7 +129,9 @@ def _apply(plan: Backward, names: set[str]) -> str:
     )
     graph.insert_after(batch_norm, node)
     old.replace_all_uses_with(output, replace_graph_outputs=True)
+    operands = [value for value in linear.inputs[1:] if value is not None]
     graph.remove(plan.removed, safe=True)
+    names.difference_update([value.name for value in operands if _drop_unused(value)])
     _store(graph, folded, (weight, bias), names)
     return label(node)
 
@@ -138,16 +140,12 @@ def _store(
     graph: ir.Graph, folded: Folded, values: tuple[ir.Value, ir.Value], names: set[str]
 ) -> None:
     """Give the folded weight and bias their names and put them among the initializers."""
-    weight_name = folded.old_weight.name or "weight"
-    stem = weight_name.removesuffix("weight") if weight_name.endswith("weight") else None
-    if _drop_unused(folded.old_weight):
-        names.discard(weight_name)
-        wanted = weight_name
-    else:
-        wanted = f"{weight_name}_folded"
-    bias_name = f"{weight_name}_bias" if stem is None else f"{stem}bias"
-    _register(graph, values[0], folded.weight, _unique(wanted, names))
-    _register(graph, values[1], folded.bias, _unique(bias_name, names))
+    name = folded.weight_name
+    bias = f"{name.removesuffix('weight')}bias" if name.endswith("weight") else f"{name}_bias"
+    # The name is free again unless something else still reads the weight as it was.
+    weight = f"{name}_folded" if name in names else name
+    _register(graph, values[0], folded.weight, _unique(weight, names))
+    _register(graph, values[1], folded.bias, _unique(bias, names))
 
 
 def _drop_unused(value: ir.Value) -> bool:

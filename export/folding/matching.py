@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from export.folding.affine import ChannelAffine, batch_norm
 
 ONNX_DOMAINS = frozenset({"", "ai.onnx"})
-DEFAULT_EPSILON = 1e-5  # BatchNormalization's, in every opset
+# BatchNormalization's, in every opset. An attribute is a float32, and so is its default.
+DEFAULT_EPSILON = float(np.float32(1e-5))
 OVERRIDABLE_SINCE_IR = 4  # before, every initializer had to be listed as an input
 PER_ACTIVATION_UNTIL_OPSET = 8  # `spatial` left the operator with opset 9
 IS_TEST_UNTIL_OPSET = 6  # opset 7 knows the mode by the number of outputs

@@ -58,7 +58,7 @@ class Folded:
         op_type: Conv, ConvTranspose or Gemm.
         attributes: Its attributes.
         data: What it reads.
-        old_weight: The value that was its weight.
+        weight_name: What its weight was called.
         weight: The new weight, in the type of the old one.
         bias: The new bias, shape (C_out,), in the same type.
     """
@@ -66,7 +66,7 @@ class Folded:
     op_type: str
     attributes: tuple[ir.Attr, ...]
     data: ir.Value
-    old_weight: ir.Value
+    weight_name: str
     weight: NdArray
     bias: NdArray
 
@@ -211,9 +211,10 @@ def _folded(
         bias = affine.cast(numbers[1], dtype)
     except affine.InexactError as error:
         raise RefusalError(f"{error} of {described(site.node)}") from error
+    name = old_weight.name or "weight"
     if attributes is None:
         attributes = site.node.attributes.values()
-    return Folded(op_type or site.node.op_type, tuple(attributes), data, old_weight, weight, bias)
+    return Folded(op_type or site.node.op_type, tuple(attributes), data, name, weight, bias)
 
 
 def _weight(site: Site) -> NdArray:
