@@ -7,7 +7,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from service.api import failures, health, open_inference, pages, predict, repository
-from service.api.documentation import add_error_schemas
+from service.api.documentation import add_components
 from service.lifecycle import OpenModel, Service
 from service.middleware import Observation, SecurityHeaders
 from service.model import open_model
@@ -45,7 +45,7 @@ def create_app(settings: Settings, open_model: OpenModel = open_model) -> FastAP
         module.add_endpoints(app)
     pages.add_pages(app)
     failures.add_handlers(app)
-    add_error_schemas(app)
+    add_components(app)
     app.add_middleware(Observation, metrics=service.metrics, access_log=settings.access_log)
     app.add_middleware(SecurityHeaders)
     return app

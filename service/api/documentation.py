@@ -11,12 +11,14 @@ from typing import Any
 
 from fastapi import FastAPI
 from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
 
 from service import schemas
 from service.errors import InternalError, ServiceError
 from service.problems import PLAIN_JSON, PROBLEM_JSON, is_open_inference, title
 
 Endpoint = Any  # FastAPI takes any callable
+_REFERENCE = "#/components/schemas/{model}"
 _PARAMETERS = {
     "name": "A model of the repository.",
     "version": "One of the model's versions.",
@@ -67,19 +69,32 @@ def add(
     )
 
 
-def add_error_schemas(app: FastAPI) -> None:
-    """Define the two error documents, which every endpoint refers to."""
+def reference(document: type[BaseModel]) -> dict[str, str]:
+    """Return the schema that stands for a document of ``add_components``."""
+    return {"$ref": _REFERENCE.format(model=document.__name__)}
+
+
+def add_components(app: FastAPI) -> None:
+    """Define the documents that endpoints refer to by name: errors and request bodies."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
         document = generate()
         known = document.setdefault("components", {}).setdefault("schemas", {})
-        for schema in (schemas.Problem, schemas.InferenceError):
-            known[schema.__name__] = schema.model_json_schema()
+        known |= _components()
         return document
 
     # FastAPI's documented way: https://fastapi.tiangolo.com/how-to/extending-openapi/
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _components() -> dict[str, Any]:
+    documents = (schemas.Problem, schemas.InferenceError, schemas.InferenceRequest)
+    _, definitions = models_json_schema(
+        [(document, "validation") for document in documents], ref_template=_REFERENCE
+    )
+    components: dict[str, Any] = definitions["$defs"]
+    return components
 
 
 def _path_parameters(path: str) -> list[dict[str, Any]]:
@@ -100,8 +115,8 @@ def _error_responses(
 ) -> dict[int | str, dict[str, Any]]:
     protocol = is_open_inference(path)
     media_type = PLAIN_JSON if protocol else PROBLEM_JSON
-    schema = schemas.InferenceError if protocol else schemas.Problem
-    content = {media_type: {"schema": {"$ref": f"#/components/schemas/{schema.__name__}"}}}
+    document = schemas.InferenceError if protocol else schemas.Problem
+    content = {media_type: {"schema": reference(document)}}
     by_status: dict[int, list[type[ServiceError]]] = defaultdict(list)
     for error in errors:
         by_status[error.status].append(error)

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service import errors, schemas
-from service.api.documentation import add
+from service.api.documentation import add, reference
 from service.api.exchange import json_answer, parse_json, read_body, service_of
 from service.api.repository import tensor
 from service.errors import InvalidRequest
@@ -38,7 +38,7 @@ _INFER = (
     errors.ShuttingDown,
     errors.DeadlineExceeded,
 )
-_BODY = {"application/json": {"schema": schemas.InferenceRequest.model_json_schema()}}
+_BODY = {"application/json": {"schema": reference(schemas.InferenceRequest)}}
 
 
 def add_endpoints(app: FastAPI) -> None:

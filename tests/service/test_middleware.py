@@ -1,0 +1,112 @@
+"""Request ids, security headers, log lines and bounds around every request."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import structlog
+
+from service.app import create_app
+from tests.service.apps import running, service_of, serving, settings
+from tests.service.images import grey
+
+pytestmark = pytest.mark.anyio
+
+PREDICT = "/models/brightness/predict"
+
+
+@pytest.mark.parametrize("given", ["abc-123", "a" * 128, "0.1_x"])
+async def test_a_sane_request_id_is_kept(client: httpx.AsyncClient, given: str) -> None:
+    answer = await client.get("/models", headers={"X-Request-ID": given})
+    assert answer.headers["x-request-id"] == given
+
+
+@pytest.mark.parametrize("given", ["", "a" * 129, "a b", 'x"y', "<script>", "a\tb"])
+async def test_any_other_is_replaced(client: httpx.AsyncClient, given: str) -> None:
+    answer = await client.get("/models", headers={"X-Request-ID": given})
+    assert answer.headers["x-request-id"] != given
+    assert len(answer.headers["x-request-id"]) == 32
+
+
+@pytest.mark.parametrize("path", ["/models", "/nothing", "/v2/nothing", "/metrics", "/docs"])
+async def test_every_answer_has_the_security_headers(client: httpx.AsyncClient, path: str) -> None:
+    headers = (await client.get(path)).headers
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["x-frame-options"] == "DENY"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert "frame-ancestors 'none'" in headers["content-security-policy"]
+
+
+async def test_an_answer_of_data_may_load_nothing(client: httpx.AsyncClient) -> None:
+    policy = (await client.get("/models")).headers["content-security-policy"]
+    assert policy == "default-src 'none'; frame-ancestors 'none'"
+
+
+async def test_a_request_is_one_line_in_the_log_without_its_body(models: Path) -> None:
+    async with serving(models) as client:
+        with structlog.testing.capture_logs() as lines:
+            await client.post(PREDICT, content=grey(0))
+    line = next(each for each in lines if each["event"] == "request")
+    assert line.keys() == {"event", "log_level", "method", "path", "status", "milliseconds"}
+    assert (line["method"], line["path"], line["status"]) == ("POST", PREDICT, 200)
+
+
+async def test_the_log_of_requests_can_be_turned_off(models: Path) -> None:
+    async with serving(models, access_log=False) as client:
+        with structlog.testing.capture_logs() as lines:
+            await client.post(PREDICT, content=grey(0))
+    assert lines == []
+
+
+async def stream(*chunks: bytes) -> AsyncIterator[bytes]:
+    for chunk in chunks:
+        yield chunk
+
+
+async def test_a_body_without_a_length_is_read_in_pieces(client: httpx.AsyncClient) -> None:
+    image = grey(255)
+    answer = await client.post(PREDICT, content=stream(image[:20], b"", image[20:]))
+    assert answer.json()["predictions"][0]["label"] == "bright"
+
+
+async def test_a_body_that_grows_past_the_bound_is_refused_while_it_comes(models: Path) -> None:
+    taken: list[int] = []
+
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            taken.append(1)
+            assert len(taken) < 100, "the server goes on reading"
+            yield b"x" * 1000
+
+    async with serving(models, max_body_bytes=2000) as client:
+        answer = await client.post(PREDICT, content=endless())
+    assert answer.status_code == 413
+    assert answer.headers["connection"] == "close"
+
+
+async def test_a_client_that_goes_away_is_no_error(models: Path) -> None:
+    app = create_app(settings(models))
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": PREDICT,
+        "raw_path": PREDICT.encode(),
+        "query_string": b"",
+        "headers": [],
+        "root_path": "",
+    }
+    async with running(app):
+        await app(scope, receive, send)
+        counted = service_of(app).metrics.exposition().decode()
+    assert sent == []
+    assert 'route="/models/{name}/predict",status="499"' in counted

@@ -1,0 +1,79 @@
+"""GET /models and /models/{name}."""
+
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.service import zoo
+from tests.service.apps import serving
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_every_model_is_listed_with_its_versions(client: httpx.AsyncClient) -> None:
+    ready = {"state": "ready", "reason": None}
+    assert (await client.get("/models")).json() == {
+        "models": [
+            {
+                "name": "brightness",
+                "version": "1",
+                "state": "ready",
+                "versions": [{"version": "1", **ready}],
+            },
+            {
+                "name": "doubler",
+                "version": "12",
+                "state": "ready",
+                "versions": [{"version": "1", **ready}, {"version": "12", **ready}],
+            },
+        ]
+    }
+
+
+async def test_a_model_shows_signature_manifest_and_the_provider_that_runs(
+    client: httpx.AsyncClient,
+) -> None:
+    body = (await client.get("/models/brightness")).json()
+    version = body["versions"][0]
+    assert version["provider"] == "CPU"
+    assert version["batched"] is True
+    assert version["inputs"] == [{"name": "input", "datatype": "FP32", "shape": [-1, 1, 4, 4]}]
+    assert version["outputs"] == [{"name": "logits", "datatype": "FP32", "shape": [-1, 3]}]
+    assert version["manifest"] == zoo.manifest_document()
+
+
+async def test_a_plain_model_has_no_manifest_to_show(client: httpx.AsyncClient) -> None:
+    body = (await client.get("/models/doubler")).json()
+    assert [each["manifest"] for each in body["versions"]] == [None, None]
+
+
+async def test_a_broken_version_is_reported_and_stops_no_other(models: Path) -> None:
+    (models / "doubler" / "12" / "model.onnx").write_bytes(b"garbage")
+    (models / "doubler" / "13").mkdir()
+    zoo.put(models, "doubler", 14, zoo.brightness_classifier(format_version=99))
+    zoo.put(models, "hopeless", 1, zoo.brightness_classifier(labels=["one"]))
+    async with serving(models) as client:
+        listed = (await client.get("/models")).json()["models"]
+        detail = (await client.get("/models/doubler")).json()
+        infer = await client.post(
+            "/v2/models/doubler/infer",
+            json={"inputs": [{"name": "x", "shape": [0, 3], "datatype": "FP32", "data": []}]},
+        )
+    doubler = next(each for each in listed if each["name"] == "doubler")
+    hopeless = next(each for each in listed if each["name"] == "hopeless")
+    assert (doubler["version"], doubler["state"]) == ("1", "ready")
+    assert [each["state"] for each in doubler["versions"]] == [
+        "ready",
+        "failed",
+        "failed",
+        "failed",
+    ]
+    reasons = [each["reason"] for each in doubler["versions"][1:]]
+    assert "Protobuf parsing failed" in reasons[0]
+    assert reasons[1] == "there is no file model.onnx in the version's folder"
+    assert reasons[2] == "manifest format_version 99 is unknown; this service reads 1"
+    assert not any("/" in reason for reason in reasons)
+    assert hopeless["state"] == "failed"
+    assert detail["versions"][1]["inputs"] is None
+    assert infer.json()["model_version"] == "1"
