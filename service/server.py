@@ -13,7 +13,7 @@ import uvicorn
 
 from service.app import create_app
 from service.errors import StartError
-from service.lifecycle import Service
+from service.lifecycle import Phase, Service
 from service.logs import configure_logs
 from service.settings import Settings
 
@@ -85,19 +85,28 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
-        for listener in sockets or []:
-            for line in greeting(self._service, listener.getsockname()[:2]):
-                self._announce(line)
+        if not self.should_exit:
+            for listener in sockets or []:
+                for line in greeting(self._service, listener.getsockname()[:2]):
+                    self._announce(line)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 -- uvicorn's
+        # A signal may come in the middle of anything, a log line too: act on the loop's turn.
+        if self._loop is None:
+            self.should_exit = True
+        else:
+            self._loop.call_soon_threadsafe(self._end, self._loop)
+
+    def _end(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Drain; a second signal does not wait for the drain delay, a third for nothing."""
+        draining = self._service.phase is Phase.DRAINING
+        self._service.drain()
         if self.should_exit:
             self.force_exit = True
-        delay = self._service.settings.drain_delay_s
-        if self._loop is None or delay == 0:
+        elif draining or not self._service.settings.drain_delay_s:
             self._stop()
         else:
-            self._loop.call_soon_threadsafe(self._loop.call_later, delay, self._stop)
-        self._service.drain()
+            loop.call_later(self._service.settings.drain_delay_s, self._stop)
 
     def _stop(self) -> None:
         self.should_exit = True

@@ -1,0 +1,83 @@
+"""The real server in a process of its own."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+# Enough for a loaded machine; a test that needs it has failed.
+PATIENCE_S = 60
+
+
+@dataclass
+class Server:
+    """A server that said that it is ready."""
+
+    process: "subprocess.Popen[str]"
+    greeting: str
+    example: str
+
+    @property
+    def url(self) -> str:
+        return found(r"(http://\S+)/docs", self.greeting)
+
+    @property
+    def port(self) -> int:
+        return int(found(r":(\d+)$", self.url))
+
+    def stop(self, kind: signal.Signals = signal.SIGTERM) -> int:
+        self.process.send_signal(kind)
+        return self.process.wait(PATIENCE_S)
+
+
+def found(pattern: str, text: str) -> str:
+    match = re.search(pattern, text)
+    assert match, f"{pattern} is not in {text!r}"
+    return match[1]
+
+
+def command(models: Path, **choices: object) -> "subprocess.Popen[str]":
+    clean = {name: value for name, value in os.environ.items() if "FOLDSERVE" not in name}
+    settings = {"MODELS": models, "PORT": 0, "LOG_LEVEL": "warning"} | choices
+    return subprocess.Popen(
+        [sys.executable, "-m", "service"],
+        env=clean | {f"FOLDSERVE_{name}": str(value) for name, value in settings.items()},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@contextmanager
+def server(models: Path, **choices: object) -> Iterator[Server]:
+    with command(models, **choices) as process:
+        try:
+            assert process.stdout is not None
+            yield Server(process, process.stdout.readline(), process.stdout.readline())
+        finally:
+            with suppress(ProcessLookupError):
+                process.kill()
+
+
+def refused(models: Path, **choices: object) -> str:
+    """Return the error of a start that must fail, with exit status 2 and one line."""
+    with command(models, **choices) as process:
+        output, error = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 2, error
+    assert output == ""
+    assert "Traceback" not in error
+    line = error.rstrip().splitlines()[-1]
+    assert line.startswith("foldserve-serve: ")
+    return line
+
+
+@contextmanager
+def taken_port() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]

@@ -1,0 +1,181 @@
+"""The real server in its own process: start, serve, drain, end."""
+
+import re
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+
+from service.settings import Settings, variable
+from tests.service import zoo
+from tests.service.images import grey
+from tests.service.processes import PATIENCE_S, Server, found, refused, server, taken_port
+
+JSON = b'{"inputs":[{"name":"x","shape":[1,3],"datatype":"FP32","data":[1,2,3]}]}'
+
+
+def connect(running: Server) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", running.port), PATIENCE_S)
+
+
+def receive(connection: socket.socket, until: bytes) -> bytes:
+    data = b""
+    while until not in data:
+        chunk = connection.recv(65536)
+        assert chunk, f"the server closed after {data!r}"
+        data += chunk
+    return data
+
+
+def until_it_listens_no_more(running: Server) -> None:
+    with suppress(ConnectionRefusedError):
+        while True:
+            connect(running).close()
+
+
+def status(running: Server, path: str) -> int:
+    return httpx.get(running.url + path, timeout=PATIENCE_S).status_code
+
+
+def test_it_starts_prints_a_page_and_a_curl_line_that_work_and_ends_with_0(models: Path) -> None:
+    began = time.monotonic()
+    with server(models) as running:
+        # A start takes about a second; the bound is the promise with a loaded machine's slack.
+        assert time.monotonic() - began < 10
+        assert status(running, "/docs") == 200
+        address = found(
+            r"curl --data-binary @\S+ (http://\S+/models/brightness/predict)$", running.example
+        )
+        answer = httpx.post(address, content=grey(255), timeout=PATIENCE_S)
+        assert answer.json()["predictions"][0]["label"] == "bright"
+        assert running.stop() == 0
+
+
+def test_the_bytes_that_a_plain_client_sends_are_enough(models: Path) -> None:
+    # What tritonclient.http 2.73 sends for JSON tensors: no content type, no Accept.
+    head = (
+        f"POST /v2/models/doubler/infer HTTP/1.1\r\nHost: x\r\n"
+        f"User-Agent: geventhttpclient\r\nContent-Length: {len(JSON)}\r\n\r\n"
+    )
+    with server(models) as running, connect(running) as connection:
+        connection.sendall(head.encode() + JSON)
+        answer = receive(connection, b'"data":[2.0,4.0,6.0]}]}')
+        assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+        connection.sendall(b"GET /v2/health/ready HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"200 OK" in receive(connection, b'{"live":true,"ready":true}')
+        assert running.stop() == 0
+
+
+def test_a_request_that_was_accepted_is_answered_after_sigterm(models: Path) -> None:
+    head = (
+        f"POST /v2/models/doubler/infer HTTP/1.1\r\nHost: x\r\n"
+        f"Content-Length: {len(JSON)}\r\nExpect: 100-continue\r\n\r\n"
+    )
+    with server(models) as running, connect(running) as connection:
+        connection.sendall(head.encode())
+        receive(connection, b"100 Continue")  # the server waits for the body: it has accepted
+        running.process.terminate()
+        until_it_listens_no_more(running)
+        connection.sendall(JSON)
+        assert b'"data":[2.0,4.0,6.0]' in receive(connection, b"]}]}")
+        assert running.process.wait(PATIENCE_S) == 0
+
+
+def test_with_a_drain_delay_it_is_not_ready_at_once_and_still_answers(models: Path) -> None:
+    with server(models, DRAIN_DELAY_S=600) as running:
+        assert status(running, "/v2/health/ready") == 200
+        running.process.terminate()
+        while status(running, "/v2/health/ready") == 200:
+            pass  # the signal is on its way
+        assert status(running, "/v2/health/ready") == 503
+        assert status(running, "/v2/health/live") == 200
+        url = f"{running.url}/v2/models/doubler/infer"
+        assert httpx.post(url, content=JSON, timeout=PATIENCE_S).status_code == 200
+        assert running.stop() == 0, "a second signal does not wait for the delay"
+
+
+def test_a_killed_server_leaves_a_port_that_the_next_one_can_take(models: Path) -> None:
+    with server(models) as running:
+        port = running.port
+        with connect(running):
+            running.process.kill()
+            running.process.wait(PATIENCE_S)
+    with server(models, PORT=port) as again:
+        assert again.port == port
+        assert again.stop() == 0
+
+
+def test_a_port_in_use_is_named(models: Path) -> None:
+    with taken_port() as port:
+        assert f"port {port}: Address already in use" in refused(models, PORT=port)
+
+
+def test_a_misspelt_variable_is_named_with_the_nearest(models: Path) -> None:
+    assert "FOLDSERVE_MODLES is no setting; did you mean FOLDSERVE_MODELS?" in refused(
+        models, MODLES="x"
+    )
+
+
+def test_a_value_out_of_bounds_is_named(models: Path) -> None:
+    assert "FOLDSERVE_MAX_BATCH_SIZE=0: " in refused(models, MAX_BATCH_SIZE=0)
+
+
+def test_a_missing_repository_is_named(tmp_path: Path) -> None:
+    assert "set FOLDSERVE_MODELS" in refused(tmp_path / "nothing")
+
+
+def test_an_empty_repository_does_not_start(tmp_path: Path) -> None:
+    assert "it holds no <name>/<version>/model.onnx" in refused(tmp_path)
+
+
+def test_a_repository_of_broken_models_does_not_start(tmp_path: Path) -> None:
+    zoo.put(tmp_path, "broken", 1, zoo.doubler()).write_bytes(b"garbage")
+    assert "broken/1: ONNX Runtime does not load it" in refused(tmp_path)
+
+
+def test_cuda_without_cuda_does_not_start(models: Path) -> None:
+    assert "FOLDSERVE_PROVIDER=cuda, but ONNX Runtime offers only" in refused(
+        models, PROVIDER="cuda"
+    )
+
+
+def test_logs_for_machines_are_one_json_object_a_line(models: Path) -> None:
+    with server(models, LOG_FORMAT="json", LOG_LEVEL="info") as running:
+        status(running, "/models")
+        running.process.terminate()
+        _, lines = running.process.communicate(timeout=PATIENCE_S)
+    assert all(re.fullmatch(r"\{.*\}", line) for line in lines.splitlines())
+    request = next(line for line in lines.splitlines() if '"event": "request"' in line)
+    assert re.search(r'"request_id": "[0-9a-f]{32}"', request)
+
+
+def test_the_help_lists_every_setting() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "service", "--help"], capture_output=True, text=True, check=True
+    )
+    for name in Settings.model_fields:
+        assert variable(name) in done.stdout
+
+
+def test_the_service_loads_nothing_of_training_and_export() -> None:
+    code = (
+        "import sys, service.app, service.server;"
+        "print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert {"service", "onnxruntime"} <= loaded
+    forbidden = {"torch", "training", "export", "onnx", "onnxscript", "onnx_ir", "sklearn", "scipy"}
+    assert not loaded & forbidden
+
+
+def test_importing_the_app_does_nothing_yet() -> None:
+    code = (
+        "import threading, logging; import service.app;"
+        "assert threading.active_count() == 1; assert not logging.root.handlers"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
