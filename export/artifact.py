@@ -105,6 +105,8 @@ def write(place: Place, data: bytes, checkpoint: Path | None = None) -> Path:
             _copy(checkpoint, place.folder / CHECKPOINT_FILE)
         with _replacing(place.model) as file:
             file.write(data)
+        if checkpoint is None:  # one left by a build that this one replaces
+            (place.folder / CHECKPOINT_FILE).unlink(missing_ok=True)
     except OSError as error:
         raise ArtifactError(f"{place.model} cannot be written: {error}") from error
     return place.model

@@ -89,6 +89,7 @@ def read_module(module: nn.Module, shape: tuple[int, ...]) -> tuple[ir.Model, Re
     example = torch.zeros(EXAMPLE_BATCH, *shape)
     calls = _count_batch_norm_calls(module, example)
     model = _convert(module, example)
+    _check_free_batch(model)
     found = len(batch_norms(model.graph))
     if found < calls:
         raise SourceError(
@@ -228,6 +229,12 @@ def _convert(module: nn.Module, example: torch.Tensor) -> ir.Model:
         model = program.model
         _tidy(model)
     return model
+
+
+def _check_free_batch(model: ir.Model) -> None:
+    for value in (*model.graph.inputs, *model.graph.outputs):
+        if value.shape is None or isinstance(value.shape[0], int):
+            raise SourceError(f"the module fixes the batch: its {value.name} has {value.shape}")
 
 
 def _tidy(model: ir.Model) -> None:

@@ -64,3 +64,46 @@ class ResNet(nn.Module):
 
 def resnet18() -> nn.Module:
     return randomize_statistics(ResNet())
+
+
+class Small(nn.Module):
+    """Conv, batch norm, ReLU, mean, Linear: (N, 3, H, W) to (N, 4)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 6, 3, padding=1, bias=False)
+        self.bn = nn.BatchNorm2d(6)
+        self.fc = nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.fc(torch.relu(self.bn(self.conv(x))).mean((2, 3)))
+        return logits
+
+
+class ActivationFirst(nn.Module):
+    """Conv, ReLU, batch norm, as Keras users write it: nothing folds backward."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 6, 3, padding=1)
+        self.bn = nn.BatchNorm2d(6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.bn(torch.relu(self.conv(x))).mean((2, 3))
+        return result
+
+
+def small() -> nn.Module:
+    return randomize_statistics(Small())
+
+
+def activation_first() -> nn.Module:
+    return randomize_statistics(ActivationFirst())
+
+
+def fails() -> nn.Module:
+    raise RuntimeError("out of ideas")
+
+
+def no_module() -> int:
+    return 3
