@@ -117,7 +117,7 @@ def measure(
         max_rel_error=_rounded(_relative(expected, actual)),
         unfolded_max_rel_error=_rounded(unfolded_error),
         top1_agreement=_top1_agreement(expected, actual),
-        tolerance=tolerance or _tolerance(original.model, unfolded_error),
+        tolerance=_tolerance(original.model, unfolded_error) if tolerance is None else tolerance,
     )
 
 

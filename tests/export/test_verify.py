@@ -7,7 +7,7 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from export import verify
+from export import reference, verify
 from export.errors import ParityError, SourceError
 from export.folding import fold
 from export.sources.original import Feeds, ImageInput, Original, Provenance, Reference, TensorInput
@@ -18,7 +18,6 @@ from tests.export.graphs import Array, bn, model, norm, normal
 def network(**options: str) -> onnx.ModelProto:
     arrays = {
         "w": normal(4, 3, 3, 3, dtype=np.float32),
-        "axes": np.array([2, 3]),
         **norm(4, dtype=np.float32),
     }
     return model(
@@ -101,8 +100,6 @@ def test_batches_of_several_sizes_are_run_in_the_range_of_values() -> None:
     def watch(feeds: Feeds) -> list[Array]:
         seen.append(feeds["x"])
         return genuine(feeds)
-
-    from export import reference
 
     genuine = reference.in_float64(ir.from_proto(network()))
     described = ImageInput("RGB", 3, 8, 8)
