@@ -142,7 +142,7 @@ def _assemble(header: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
     if len(labels) != parsed.classes:
         raise CheckpointError(f"{len(labels)} labels, but the model has {parsed.classes} classes")
     return Checkpoint(
-        model=_restore(build(name, config), tensors),
+        model=_restore(_skeleton(name, config), tensors),
         model_name=name,
         model_config=dict(config),
         labels=labels,
@@ -151,6 +151,12 @@ def _assemble(header: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
         metrics=dict(header["metrics"]),
         created_by=dict(header["created_by"]),
     )
+
+
+def _skeleton(name: str, config: dict[str, Any]) -> nn.Module:
+    """The network without storage: no weight is drawn only to be replaced."""
+    with torch.device("meta"):
+        return build(name, config)
 
 
 def _restore(model: nn.Module, tensors: dict[str, Tensor]) -> nn.Module:
@@ -165,5 +171,5 @@ def _restore(model: nn.Module, tensors: dict[str, Tensor]) -> nn.Module:
                 f"tensor {name} is {tensor.dtype} {tuple(tensor.shape)},"
                 f" expected {expected[name].dtype} {tuple(expected[name].shape)}"
             )
-    model.load_state_dict(tensors)
+    model.load_state_dict(tensors, assign=True)
     return model.eval()

@@ -65,6 +65,18 @@ def test_a_checkpoint_comes_back_as_it_was_written(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["checkpoint.safetensors"]
 
 
+def test_loading_draws_no_random_numbers(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path / "c.safetensors", a_checkpoint())
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+
+    found = checkpoint.load(tmp_path / "c.safetensors")
+
+    assert torch.equal(torch.rand(1), expected)
+    assert all(parameter.requires_grad for parameter in found.model.parameters())
+
+
 def test_the_header_is_the_json_that_the_format_promises(tmp_path: Path) -> None:
     path = tmp_path / "c.safetensors"
     checkpoint.save(path, a_checkpoint())

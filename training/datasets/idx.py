@@ -54,4 +54,4 @@ def _parse(file: _Readable, dimensions: int) -> NDArray[np.uint8]:
     if len(content) != size:
         found = "more" if len(content) > size else str(len(content))
         raise DatasetError(f"{shape} needs {size} bytes of data, found {found}")
-    return np.frombuffer(content, dtype=np.uint8).reshape(shape)
+    return np.frombuffer(bytearray(content), dtype=np.uint8).reshape(shape)  # writable

@@ -184,4 +184,4 @@ def _array(call: _Call) -> NDArray[np.uint8]:
     _, shape, dtype, fortran_order, content = call.state
     if (dtype.name, dtype.arguments[:1], fortran_order) != (_DTYPE, (b"u1",), False):
         raise PythonBatchError("an array that is not C-ordered unsigned bytes")
-    return np.frombuffer(content, dtype=np.uint8).reshape(shape)
+    return np.frombuffer(bytearray(content), dtype=np.uint8).reshape(shape)  # writable
