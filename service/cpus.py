@@ -21,7 +21,7 @@ def available_cpus(root: Path = CGROUP_ROOT) -> int:
         root: the mount point of the cgroup file system.
     """
     quota = cpu_quota(root)
-    allowed = len(os.sched_getaffinity(0))
+    allowed = _affinity()
     return allowed if quota is None else max(1, min(allowed, int(quota)))
 
 
@@ -29,6 +29,12 @@ def cpu_quota(root: Path = CGROUP_ROOT) -> float | None:
     """Return the processors granted by cgroup v2 or v1, or None without a limit."""
     limits = (_version_2(root), _version_1(root))
     return next((limit for limit in limits if limit is not None), None)
+
+
+def _affinity() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1  # pragma: no cover -- macOS and Windows
 
 
 def _version_2(root: Path) -> float | None:

@@ -109,7 +109,8 @@ class Service:
         drained = await asyncio.gather(*(each.close(grace_s) for each in predictors))
         self._decoder.close()
         self.phase = Phase.CLOSED
-        log.info("closed", drained=all(drained))
+        if self.start_error is None:
+            log.info("closed", drained=all(drained))
 
     def _grace_left(self) -> float:
         """Return the seconds that are left of the grace time, which began with the drain."""

@@ -12,6 +12,11 @@ _SHARED: tuple[Any, ...] = (
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 )
 
+# Both formats leave out the local variables that structlog shows: a request's body is one.
+_TRACEBACKS_AS_JSON = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+)
+
 
 def configure_logs(log_format: Literal["console", "json"], level: str) -> None:
     """Send our lines and those of the libraries the same way; called once, by the command.
@@ -28,14 +33,24 @@ def configure_logs(log_format: Literal["console", "json"], level: str) -> None:
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_formatter(log_format))
+    # What it says of its own start and end we say ourselves, in fewer lines.
+    logging.getLogger("uvicorn.error").setLevel(
+        max(logging.WARNING, logging.getLevelNamesMapping()[level.upper()])
+    )
+    # It warns of every damaged form, in the words of a client; the answer says it already.
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
 
 
 def _formatter(log_format: str) -> logging.Formatter:
     finish: list[Any] = (
-        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        [_TRACEBACKS_AS_JSON, structlog.processors.JSONRenderer()]
         if log_format == "json"
-        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        else [
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            )
+        ]
     )
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=list(_SHARED),

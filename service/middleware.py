@@ -1,5 +1,6 @@
 """Plain ASGI around the app: request id, log line, metrics, security headers, last resort."""
 
+import asyncio
 import re
 import time
 import uuid
@@ -9,7 +10,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import InternalError
+from service.errors import InternalError, ServiceError, ShuttingDown
 from service.metrics import Metrics
 from service.problems import problem
 
@@ -30,6 +31,9 @@ _SECURITY_HEADERS = {
 
 # nginx's number for a client that went away before its answer; it is only counted and logged.
 _CLIENT_CLOSED_REQUEST = 499
+
+_UNEXPECTED = InternalError("an unexpected error; the log has it under the request id")
+_ENDED = ShuttingDown("the server ended before this request could be answered")
 
 
 class SecurityHeaders:
@@ -70,31 +74,30 @@ class Observation:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = _request_id(scope)
-        scope.setdefault("state", {})["request_id"] = request_id
-        structlog.contextvars.bind_contextvars(request_id=request_id)
+        answer = _Answer(send, _request_id(scope))
+        scope.setdefault("state", {})["request_id"] = answer.request_id
+        structlog.contextvars.bind_contextvars(request_id=answer.request_id)
         began = time.perf_counter()
-        status = _CLIENT_CLOSED_REQUEST
-
-        async def send_with_id(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                MutableHeaders(scope=message)[REQUEST_ID] = request_id
-            await send(message)
-
         try:
-            await self._app(scope, receive, send_with_id)
+            await self._guard(scope, receive, answer)
+        finally:
+            self._record(scope, answer.status, time.perf_counter() - began)
+            structlog.contextvars.clear_contextvars()
+
+    async def _guard(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
+        try:
+            await self._app(scope, receive, answer.send)
         except ClientDisconnect:
             pass
+        except asyncio.CancelledError:  # the grace time is over
+            if not answer.begun:
+                await answer.fail(_ENDED, scope["path"])
+            raise
         except Exception:
             log.exception("unexpected error")
-            if status != _CLIENT_CLOSED_REQUEST:
-                raise  # the answer has begun; all that is left is to close the connection
-            await _send_internal_error(scope, send_with_id, request_id)
-        finally:
-            self._record(scope, status, time.perf_counter() - began)
-            structlog.contextvars.clear_contextvars()
+            if answer.begun:
+                raise  # all that is left is to close the connection
+            await answer.fail(_UNEXPECTED, scope["path"])
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "unmatched")
@@ -114,13 +117,26 @@ def _request_id(scope: Scope) -> str:
     return offered if _SANE_ID.fullmatch(offered) else uuid.uuid4().hex
 
 
-async def _send_internal_error(scope: Scope, send: Send, request_id: str) -> None:
-    answer = problem(
-        InternalError("an unexpected error; the log has it under the request id"),
-        scope["path"],
-        request_id,
-    )
-    headers = [(k.lower().encode(), v.encode()) for k, v in answer.headers.items()]
-    headers.append((b"content-length", str(len(answer.body)).encode()))
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": answer.body})
+class _Answer:
+    """Sends an answer with the request's id and remembers its status."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self.request_id = request_id
+        self.status = _CLIENT_CLOSED_REQUEST
+        self.begun = False
+        self._send = send
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.begun = True
+            self.status = message["status"]
+            MutableHeaders(scope=message)[REQUEST_ID] = self.request_id
+        await self._send(message)
+
+    async def fail(self, error: ServiceError, path: str) -> None:
+        answer = problem(error, path, self.request_id)
+        headers = [(k.lower().encode(), v.encode()) for k, v in answer.headers.items()]
+        headers.append((b"content-length", str(len(answer.body)).encode()))
+        start = {"type": "http.response.start", "status": answer.status, "headers": headers}
+        await self.send(start)
+        await self.send({"type": "http.response.body", "body": answer.body})

@@ -136,12 +136,12 @@ def run_together(model: Model, requests: Sequence[Tensors]) -> Sequence[Tensors]
 def warm_up(model: Model) -> None:
     """Run a model once on zeros, so that the first request does not pay for it; blocks.
 
-    A model whose sizes are open beyond the batch has no shape to try and is left.
+    A model with open sizes other than the batch has no shape to try and is left.
 
     Raises:
         ModelLoadError: the model opens and does not run.
     """
-    if not _has_fixed_rows(model.signature):
+    if not _has_known_sizes(model.signature):
         return
     try:
         model.run({spec.name: _zeros(spec) for spec in model.signature.inputs})
@@ -149,8 +149,10 @@ def warm_up(model: Model) -> None:
         raise ModelLoadError("the model opens and fails on its first run") from error
 
 
-def _has_fixed_rows(signature: Signature) -> bool:
-    return all(isinstance(dim, int) for spec in signature.inputs for dim in spec.shape[1:])
+def _has_known_sizes(signature: Signature) -> bool:
+    """Return whether every size is fixed but for a batch dimension."""
+    first = 1 if signature.batches else 0
+    return all(isinstance(dim, int) for spec in signature.inputs for dim in spec.shape[first:])
 
 
 def _zeros(spec: TensorSpec) -> Array:

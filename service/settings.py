@@ -152,9 +152,13 @@ def describe_settings() -> str:
     """
     lines = ["Settings, from the environment:"]
     for name, field in Settings.model_fields.items():
-        default = "" if field.default_factory else f"={field.default}"
+        default = "" if field.default_factory else f"={_as_written(field.default)}"
         lines += [f"  {variable(name)}{default}", f"      {field.description}"]
     return "\b\n" + "\n".join(lines)
+
+
+def _as_written(default: object) -> str:
+    return str(default).lower() if isinstance(default, bool) else str(default)
 
 
 def _refuse_unknown(names: Iterable[str]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
+from starlette.responses import JSONResponse, Response
 
 from service import schemas
 from service.errors import InternalError, ServiceError
@@ -35,7 +36,7 @@ def add(
     errors: Sequence[type[ServiceError]] = (),
     query: Sequence[dict[str, Any]] = (),
     body: dict[str, Any] | None = None,
-    media_types: Iterable[str] = (),
+    response_class: type[Response] = JSONResponse,
 ) -> None:
     """Add one endpoint to the app, with everything that its page says.
 
@@ -48,7 +49,7 @@ def add(
         errors: that it may answer besides an internal error.
         query: OpenAPI parameters of the query.
         body: OpenAPI content of the request body.
-        media_types: of a 200 that is not JSON.
+        response_class: of a 200 that is not JSON.
     """
     extra: dict[str, Any] = {"parameters": [*_path_parameters(path), *query]}
     if body is not None:
@@ -56,13 +57,12 @@ def add(
     success: dict[str, Any] = {"description": "The answer."}
     if answer is not None:
         success["model"] = answer
-    if media_types:
-        success["content"] = {kind: {"schema": {"type": "string"}} for kind in media_types}
     app.add_api_route(
         path,
         endpoint,
         methods=[method],
         response_model=None,
+        response_class=response_class,
         responses={200: success, **_error_responses(path, [*errors, InternalError])},
         openapi_extra=extra,
         tags=["Open Inference Protocol" if is_open_inference(path) else "Foldserve"],
@@ -81,7 +81,8 @@ def add_components(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         document = generate()
         known = document.setdefault("components", {}).setdefault("schemas", {})
-        known |= _components()
+        if schemas.Problem.__name__ not in known:  # FastAPI keeps the document it made
+            known |= _components()
         return document
 
     # FastAPI's documented way: https://fastapi.tiangolo.com/how-to/extending-openapi/

@@ -1,5 +1,6 @@
 """One handler for every error: ours, the framework's, and what the framework refuses."""
 
+import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -12,9 +13,12 @@ from service.errors import (
     InvalidRequest,
     MethodNotAllowed,
     NotFound,
+    RunError,
     ServiceError,
 )
 from service.problems import problem
+
+log = structlog.get_logger()
 
 _FRAMEWORK: dict[int, tuple[type[ServiceError], str]] = {
     NotFound.status: (NotFound, "there is nothing at this path; GET /docs lists what there is"),
@@ -30,7 +34,10 @@ def add_handlers(app: FastAPI) -> None:
 
 
 async def _answer(request: Request, error: Exception) -> Response:
-    answer = problem(_ours(error), request.url.path, request.state.request_id)
+    ours = _ours(error)
+    if isinstance(ours, RunError):
+        log.error("run failed", code=ours.code, reason=str(ours), cause=repr(ours.__cause__))
+    answer = problem(ours, request.url.path, request.state.request_id)
     headers = dict(getattr(error, "headers", None) or {}) | answer.headers
     return Response(answer.body, answer.status, headers)
 

@@ -2,7 +2,7 @@
 
 from fastapi import FastAPI
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from service import errors, schemas
 from service.api.documentation import add
@@ -21,7 +21,7 @@ def add_endpoints(app: FastAPI) -> None:
         answer=schemas.Ready,
         errors=(errors.NotReady,),
     )
-    add(app, "GET", "/metrics", metrics, media_types=["text/plain"])
+    add(app, "GET", "/metrics", metrics, response_class=PlainTextResponse)
 
 
 async def live(_request: Request) -> Response:

@@ -112,6 +112,15 @@ async def test_path_parameters_bodies_and_errors_are_described(client: httpx.Asy
     assert "`body_too_large`" in operation["responses"]["413"]["description"]
 
 
+async def test_the_metrics_are_described_as_text(client: httpx.AsyncClient) -> None:
+    operation = (await openapi(client))["paths"]["/metrics"]["get"]
+    assert operation["responses"]["200"]["content"].keys() == {"text/plain"}
+
+
+async def test_the_document_is_the_same_each_time(client: httpx.AsyncClient) -> None:
+    assert await openapi(client) == await openapi(client)
+
+
 async def test_the_protocols_errors_are_described_in_its_shape(client: httpx.AsyncClient) -> None:
     operation = (await openapi(client))["paths"]["/v2/models/{name}/infer"]["post"]
     assert operation["responses"]["429"]["content"] == {

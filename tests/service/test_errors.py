@@ -259,3 +259,14 @@ async def test_what_the_framework_refuses_has_our_shape_too(models: Path) -> Non
     assert_shape(wrong, errors.InvalidParameter)
     assert_shape(other, errors.InvalidRequest)
     assert wrong.json()["detail"].startswith("number: ")
+
+
+async def test_a_run_that_fails_is_logged_with_its_cause_that_no_client_sees(
+    everything: httpx.AsyncClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    method, path, content = REQUESTS["inference_failed"]
+    answer = await everything.request(method, path, **content)
+    logged = capsys.readouterr().out
+    assert "run failed" in logged
+    assert "Reshape" in logged
+    assert "Reshape" not in answer.text

@@ -1,5 +1,6 @@
 """Request ids, security headers, log lines and bounds around every request."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,47 @@ async def test_a_body_that_grows_past_the_bound_is_refused_while_it_comes(models
     assert answer.headers["connection"] == "close"
 
 
+def scope() -> dict[str, Any]:
+    return {
+        "type": "http",
+        "method": "POST",
+        "path": PREDICT,
+        "raw_path": PREDICT.encode(),
+        "query_string": b"",
+        "headers": [],
+        "root_path": "",
+    }
+
+
+@pytest.mark.parametrize("begun", [False, True])
+async def test_a_request_that_the_server_gives_up_is_told_so(models: Path, begun: bool) -> None:
+    app = create_app(settings(models))
+    waits = asyncio.Event()
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        waits.set()
+        return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return]  # never
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def half(_scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await receive()
+
+    app.mount("/half", half)
+    async with running(app):
+        where = scope() | ({"path": "/half/way"} if begun else {})
+        task = asyncio.ensure_future(app(where, receive, send))
+        await waits.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert [each.get("status") for each in sent] == ([200] if begun else [503, None])
+    assert begun or b'"shutting_down"' in sent[1]["body"]
+
+
 async def test_a_client_that_goes_away_is_no_error(models: Path) -> None:
     app = create_app(settings(models))
     sent: list[Any] = []
@@ -96,17 +138,8 @@ async def test_a_client_that_goes_away_is_no_error(models: Path) -> None:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    scope = {
-        "type": "http",
-        "method": "POST",
-        "path": PREDICT,
-        "raw_path": PREDICT.encode(),
-        "query_string": b"",
-        "headers": [],
-        "root_path": "",
-    }
     async with running(app):
-        await app(scope, receive, send)
+        await app(scope(), receive, send)
         counted = service_of(app).metrics.exposition().decode()
     assert sent == []
     assert 'route="/models/{name}/predict",status="499"' in counted

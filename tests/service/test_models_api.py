@@ -4,6 +4,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import structlog
 
 from tests.service import zoo
 from tests.service.apps import serving
@@ -77,3 +78,12 @@ async def test_a_broken_version_is_reported_and_stops_no_other(models: Path) -> 
     assert hopeless["state"] == "failed"
     assert detail["versions"][1]["inputs"] is None
     assert infer.json()["model_version"] == "1"
+
+
+async def test_a_folder_that_is_no_model_is_told_in_the_log(models: Path) -> None:
+    (models / "doubler" / "latest").mkdir()
+    with structlog.testing.capture_logs() as lines:
+        async with serving(models):
+            pass
+    ignored = [each["folder"] for each in lines if each["event"].startswith("folder ignored")]
+    assert ignored == ["doubler/latest"]

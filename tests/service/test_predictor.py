@@ -151,9 +151,12 @@ def test_warm_up_runs_once_on_zeros() -> None:
     assert model.runs == [[[0, 0, 0]]]
 
 
-def test_warm_up_leaves_a_model_whose_sizes_are_open() -> None:
+@pytest.mark.parametrize("shape", [("n", "width"), ("n",)])
+def test_warm_up_leaves_a_model_whose_sizes_are_open(shape: tuple[str, ...]) -> None:
     model = FakeModel()
-    model.signature = Signature((TensorSpec("x", "FP32", ("n", "width")),), ())
+    model.signature = Signature(
+        (TensorSpec("x", "FP32", shape),), (TensorSpec("y", "FP32", (2, *shape)),)
+    )
     warm_up(model)
     assert model.runs == []
 

@@ -3,13 +3,16 @@
 import io
 import struct
 import zlib
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
-from service.errors import ImageTooLarge, InvalidImage, UnsupportedImage
+from service.errors import ImageTooLarge, InvalidImage, ServiceError, UnsupportedImage
 from service.manifest import ImageInput
 from service.preprocessing import covering_size, image_tensor
 from tests.service.images import encoded, grey
@@ -223,3 +226,18 @@ def test_the_bytes_are_read_and_not_kept_open() -> None:
     data = encoded(noise(8, 8, 3))
     again = io.BytesIO(data)
     assert np.array_equal(tensor(again.getvalue(), spec()), tensor(data, spec()))
+
+
+SEEDS = [encoded(noise(9, 9, 3), kind) for kind in ("PNG", "JPEG", "WEBP")]
+
+
+@given(st.sampled_from(SEEDS), st.lists(st.tuples(st.floats(0, 1), st.binary(max_size=4))))
+def test_whatever_the_bytes_the_answer_is_a_tensor_or_an_error_of_ours(
+    seed: bytes, changes: list[tuple[float, bytes]]
+) -> None:
+    data = bytearray(seed)
+    for place, piece in changes:
+        start = int(place * len(data))
+        data[start : start + 2] = piece
+    with suppress(ServiceError):
+        assert tensor(bytes(data), spec()).shape == (1, 2, 3)

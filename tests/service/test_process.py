@@ -85,6 +85,17 @@ def test_a_request_that_was_accepted_is_answered_after_sigterm(models: Path) -> 
         assert running.process.wait(PATIENCE_S) == 0
 
 
+def test_a_body_that_never_ends_does_not_keep_the_server_past_its_grace_time(
+    models: Path,
+) -> None:
+    head = b"POST /models/brightness/predict HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n"
+    with server(models, GRACE_S=0.5) as running, connect(running) as connection:
+        connection.sendall(head + b"Expect: 100-continue\r\n\r\n")
+        receive(connection, b"100 Continue")
+        assert running.stop() == 0
+        assert b"503 Service Unavailable" in receive(connection, b'"code":"shutting_down"')
+
+
 def test_with_a_drain_delay_it_is_not_ready_at_once_and_still_answers(models: Path) -> None:
     with server(models, DRAIN_DELAY_S=600) as running:
         assert status(running, "/v2/health/ready") == 200
