@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from training.checkpoint import CheckpointError
 from training.config import ConfigError, load
 from training.datasets import DatasetError
 from training.loop import NotFiniteError
@@ -35,7 +36,7 @@ def _command(
     """
     try:
         train(load(config, changes or ()), runs=runs, fresh=fresh)
-    except (ConfigError, DatasetError, RunError, StateError) as error:
+    except (ConfigError, DatasetError, RunError, StateError, CheckpointError, OSError) as error:
         _stop(error, _MISUSED)
     except NotFiniteError as error:
         _stop(error, _REFUSED)

@@ -74,6 +74,29 @@ def test_a_mistake_ends_with_one_line_and_status_2(
     assert shown.count("\n") == 1
 
 
+def test_a_folder_that_cannot_be_made_ends_with_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+
+    assert command(monkeypatch, tmp_path, "tiny.toml", "--runs", "file") == 2
+
+    assert "Not a directory" in capsys.readouterr().err
+
+
+def test_a_damaged_result_of_a_finished_run_ends_with_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "runs" / "tiny").mkdir(parents=True)
+    (tmp_path / "runs" / "tiny" / "checkpoint.safetensors").write_bytes(b"damaged")
+    command(monkeypatch, tmp_path, "tiny.toml", "--fresh")
+    (tmp_path / "runs" / "tiny" / "checkpoint.safetensors").write_bytes(b"damaged")
+
+    assert command(monkeypatch, tmp_path, "tiny.toml") == 2
+
+    assert "not a safetensors file" in capsys.readouterr().err
+
+
 def test_a_training_that_diverges_ends_with_one_line_and_status_1(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

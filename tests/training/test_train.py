@@ -89,6 +89,17 @@ def test_the_same_configuration_gives_the_same_weights_to_the_bit(
     assert equal(weights(finished), weights(tmp_path))
 
 
+def test_on_a_terminal_epochs_and_steps_have_progress_bars(tmp_path: Path) -> None:
+    shown = io.StringIO()
+    console = Console(file=shown, width=120, force_terminal=True)
+
+    train(tiny(epochs=1), runs=tmp_path, console=console)
+
+    assert "epochs" in shown.getvalue()
+    assert "steps" in shown.getvalue()
+    assert "held-out accuracy" in shown.getvalue()
+
+
 def test_another_seed_gives_other_weights(finished: Path, tmp_path: Path) -> None:
     run(tiny(seed=1), tmp_path)
 
