@@ -1,12 +1,12 @@
 """The process around the app, run in this one."""
 
+import io
 import logging
 import os
 import signal
-import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -21,6 +21,13 @@ from service.lifecycle import Service
 from tests.service import zoo
 from tests.service.apps import settings
 from tests.service.processes import found, taken_port
+
+
+@pytest.fixture(autouse=True)
+def _late_signals_do_no_harm() -> Iterator[None]:
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    yield
+    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture(autouse=True)
@@ -57,10 +64,16 @@ def terminate() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def terminate_once_it_listens(port: int) -> None:
-    while True:
-        with suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
-            return terminate()
+class Screen(io.StringIO):
+    """A standard output whose reader acts on what it reads."""
+
+    def __init__(self, operator: Operator) -> None:
+        super().__init__()
+        self._operator = operator
+
+    def write(self, text: str) -> int:
+        self._operator(text)
+        return super().write(text)
 
 
 def test_it_serves_until_it_is_told_to_stop_and_then_returns(models: Path) -> None:
@@ -160,18 +173,16 @@ async def test_without_an_image_model_there_is_no_example(tmp_path: Path) -> Non
     await service.close()
 
 
-def test_the_command_serves(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with taken_port() as port:
-        pass  # free again, and nobody else's for the moment
+def test_the_command_prints_where_it_serves(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FOLDSERVE_MODELS", str(models))
-    monkeypatch.setenv("FOLDSERVE_PORT", str(port))
+    monkeypatch.setenv("FOLDSERVE_PORT", "0")
     monkeypatch.setenv("FOLDSERVE_LOG_FORMAT", "json")
-    watcher = threading.Thread(target=terminate_once_it_listens, args=(port,))
-    watcher.start()
-    result = CliRunner().invoke(cli)
-    watcher.join()
-    assert result.exit_code == 0, result.output
-    assert "Foldserve is ready" in result.stdout
+    operator = Operator(lambda _url: terminate())
+    screen = Screen(operator)
+    monkeypatch.setattr(sys, "stdout", screen)
+    cli([], standalone_mode=False)
+    operator.join()
+    assert screen.getvalue().startswith("Foldserve is ready: http://127.0.0.1:")
 
 
 def test_the_command_ends_with_2_and_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
