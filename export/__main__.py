@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import onnx_ir as ir
 import typer
-from rich.console import Console
 from typer.core import TyperGroup
 
 from export import latency, manifest, pipeline, report
@@ -128,7 +127,7 @@ def build(
         allow_unfolded=allow_unfolded,
         force=force,
     )
-    console = Console()
+    console = report.console()
     size = ir.to_proto(built.original.model).ByteSize()
     times = latency.measure(built.original, built.data)
     report.print_build(console, built.manifest, (size, len(built.data)), times)
@@ -143,7 +142,7 @@ def inspect(
     """Show the signature, the manifest and the fold report of ARTIFACT."""
     model, _ = load(artifact)
     graph, described = signature(model), manifest.read(model)
-    console = Console()
+    console = report.console()
     if as_json:
         typer.echo(json.dumps(report.as_json(graph, described), indent=2, ensure_ascii=False))
         return
@@ -181,7 +180,7 @@ def verify(
     parity = pipeline.verify_again(
         artifact, against, options, ParityOptions(samples, seed, tolerance)
     )
-    console = Console()
+    console = report.console()
     report.print_parity(console, asdict(parity))
     console.print(f"{artifact} computes what {against} computes.", soft_wrap=True)
 

@@ -14,7 +14,7 @@ import onnx
 import onnx_ir as ir
 
 from export import runtime
-from export.errors import ArtifactError, UsageError
+from export.errors import ArtifactError, UsageError, first_line
 
 MODEL_FILE = "model.onnx"
 CHECKPOINT_FILE = "checkpoint.safetensors"
@@ -76,8 +76,7 @@ def serialize(model: ir.Model) -> bytes:
     try:
         onnx.checker.check_model(data, full_check=True)
     except Exception as error:
-        line = " ".join(str(error).split())[:300]
-        raise ArtifactError(f"the model is not valid: {line}") from error
+        raise ArtifactError(f"the model is not valid: {first_line(error)}") from error
     runtime.load(data, optimized=True, error=ArtifactError)
     return data
 

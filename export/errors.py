@@ -12,6 +12,8 @@ The number is the exit code: 1 says that what was checked is not so, 2 that it c
 
 from typing import ClassVar
 
+LONGEST_QUOTE = 300  # characters; libraries put whole graphs into their messages
+
 
 class ExportError(Exception):
     """Anything that ends an export; the message says what to do."""
@@ -41,3 +43,9 @@ class ParityError(ExportError):
 
 class ArtifactError(ExportError):
     """The artifact cannot be written, or a file is not an artifact."""
+
+
+def first_line(error: BaseException) -> str:
+    """What a library's error says, in one line and not at length."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= LONGEST_QUOTE else f"{text[:LONGEST_QUOTE]}…"

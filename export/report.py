@@ -12,6 +12,11 @@ from export.signature import Signature, Tensor
 OUTCOMES = {"folded_backward": "folded into {into}", "kept": "kept: {reason}"}
 
 
+def console() -> Console:
+    """The terminal; names of nodes are shown as they are, whatever brackets they hold."""
+    return Console(markup=False, emoji=False, highlight=False)
+
+
 def print_build(
     console: Console, manifest: Manifest, size: tuple[int, int], latency: Latency
 ) -> None:

@@ -11,7 +11,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # noqa: TID251 - the librar
 
 import onnxruntime  # type: ignore[import-untyped]  # the wheel has no types
 
-from export.errors import ExportError, SourceError
+from export.errors import ExportError, SourceError, first_line
 from export.sources.original import Feeds
 
 # One thread: sums are added up in the same order on every machine, so the same source gives the
@@ -35,7 +35,7 @@ class Runner:
         try:
             outputs = self._session.run(None, dict(feeds))
         except Exception as error:
-            raise SourceError(f"ONNX Runtime cannot run the model: {_line(error)}") from error
+            raise SourceError(f"ONNX Runtime cannot run the model: {first_line(error)}") from error
         return [np.asarray(output) for output in outputs]
 
 
@@ -61,14 +61,10 @@ def load(model: bytes, *, optimized: bool, error: type[ExportError] = SourceErro
     try:
         session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as failure:
-        raise error(f"ONNX Runtime cannot load the model: {_line(failure)}") from failure
+        raise error(f"ONNX Runtime cannot load the model: {first_line(failure)}") from failure
     return Runner(session)
 
 
 def version() -> str:
     """The version of ONNX Runtime."""
     return str(onnxruntime.__version__)
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]

@@ -11,6 +11,7 @@ from onnx_ir.passes.common import (
     ShapeInferencePass,
 )
 
+from export.folding.linear import Folded
 from export.folding.matching import (
     OVERRIDABLE_SINCE_IR,
     NdArray,
@@ -19,7 +20,7 @@ from export.folding.matching import (
     label,
     match_batch_norm,
 )
-from export.folding.moves import Backward, Folded, plan_backward
+from export.folding.moves import Backward, plan_backward
 
 Outcome = Literal["folded_backward", "kept"]
 

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 import onnx_ir as ir
 
-from export.errors import SourceError
+from export.errors import SourceError, first_line
 from export.sources.options import SourceOptions, describe_input, read_labels
 from export.sources.original import Original, Provenance
 from export.sources.pixels import normalization, prepend
@@ -61,8 +61,7 @@ def load(path: Path) -> tuple[ir.Model, str]:
         model = ir.load(path)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
     except Exception as error:
-        line = " ".join(str(error).split())[:200]
-        raise SourceError(f"{path} is no ONNX model: {line}") from error
+        raise SourceError(f"{path} is no ONNX model: {first_line(error)}") from error
     if not model.graph.outputs:
         raise SourceError(f"{path} is no ONNX model: it has no outputs")
     _check_external(model, path)

@@ -72,6 +72,11 @@ def kept_reason(proto: onnx.ModelProto) -> str:
     return reason
 
 
+def reason_unchecked(proto: onnx.ModelProto) -> str | None:
+    """The first reason, in a model so old or so wrong that today's checker refuses it."""
+    return fold(ir.from_proto(proto)).nodes[0].reason
+
+
 def count(proto: onnx.ModelProto, op_type: str) -> int:
     nodes = ir.traversal.RecursiveGraphIterator(ir.from_proto(proto).graph)
     return sum(node.op_type == op_type for node in nodes)

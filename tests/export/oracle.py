@@ -11,6 +11,8 @@ from onnx import helper, numpy_helper
 from torch import Tensor
 from torch.nn import functional
 
+from tests.export.graphs import count, folded, normal, relative_error
+
 Attributes = Mapping[str, Any]
 
 
@@ -27,6 +29,15 @@ def evaluate(proto: onnx.ModelProto, feeds: Mapping[str, NDArray[Any]]) -> NDArr
         values[node.output[0]] = OPERATORS[node.op_type](attributes, *operands)
     result: NDArray[np.float64] = values[proto.graph.output[0].name].numpy()
     return result
+
+
+def error_after_fold(proto: onnx.ModelProto, *shape: int) -> float:
+    """Fold, demand that no batch norm is left, and return the relative error that this made."""
+    after, report = folded(proto)
+    assert report.bn_before > report.bn_after == 0
+    assert count(after, "BatchNormalization") == 0
+    feeds = {"x": normal(*shape, seed=9)}
+    return relative_error(evaluate(proto, feeds), evaluate(after, feeds))
 
 
 def _padded(x: Tensor, pads: list[int]) -> Tensor:

@@ -11,7 +11,7 @@ import onnx
 import pytest
 from typer.testing import CliRunner, Result
 
-from export.__main__ import app
+from export.__main__ import app, main
 from tests.export.checkpoints import write_checkpoint
 from tests.export.graphs import bn, count, model, norm, normal
 
@@ -103,10 +103,13 @@ def test_bad_usage_is_one_line_and_exit_code_2(
 
 
 def test_an_existing_version_needs_force(tmp_path: Path) -> None:
-    assert build(tmp_path).exit_code == 0
+    path = tmp_path / "m.onnx"
+    onnx.save(model("y = Relu(x)", {}, inputs="float[n] x", outputs="float[n] y"), path)
+    given = ("build", path, "--name", "relu", "--output", tmp_path)
 
-    assert build(tmp_path).exit_code == 2
-    assert build(tmp_path, "--force").exit_code == 0
+    assert run(*given).exit_code == 0
+    assert run(*given).exit_code == 2
+    assert run(*given, "--force").exit_code == 0
 
 
 def test_an_unreachable_tolerance_is_exit_code_1_and_leaves_no_file(tmp_path: Path) -> None:
@@ -270,6 +273,18 @@ def test_resnet18_loses_all_its_batch_norms_in_a_process_of_its_own(tmp_path: Pa
     assert described["parity"]["reference"] == "float64 PyTorch"
     # What was asked for; 20 float32 layers round to about 6e-7.
     assert described["parity"]["max_rel_error"] < 1e-5
+
+
+def test_the_installed_command_is_the_same(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["foldserve-export", "inspect", "missing.onnx"])
+
+    with pytest.raises(SystemExit) as ended:
+        main()
+
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "foldserve-export: missing.onnx: no such file\n"
 
 
 def test_errors_of_the_process_are_one_line(tmp_path: Path) -> None:

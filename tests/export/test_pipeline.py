@@ -295,3 +295,18 @@ def test_a_manifest_that_is_none_is_not_read(text: str, message: str) -> None:
 
     with pytest.raises(ArtifactError, match=message):
         manifest.read(relu)
+
+
+def test_a_weight_that_a_caller_can_override_stays_one(tmp_path: Path) -> None:
+    """The default is used where the caller says nothing, in every run of the verification."""
+    path = tmp_path / "m.onnx"
+    arrays = {"w": normal(4, 3, dtype=np.float32), **norm(4, dtype=np.float32)}
+    text = f"c = Gemm<transB=1>(x, w) {bn('c')}"
+    given = "float[n,3] x, float[4,3] w"
+    onnx.save(model(text, arrays, inputs=given, outputs="float[n,4] y"), path)
+
+    built = pipeline.build(str(path), Place(tmp_path, "m", 1), parity=FEW, allow_unfolded=True)
+
+    assert [value.name for value in onnx.load(built.path).graph.input] == ["x", "w"]
+    assert built.manifest["parity"]["reference"] == "float64 ONNX"
+    assert "the caller can override it" in built.manifest["fold"]["nodes"][0]["reason"]

@@ -265,3 +265,18 @@ def test_a_tolerance_that_is_given_counts_alone() -> None:
 
 def test_what_is_not_a_number_never_holds() -> None:
     assert not Parity("r", 1, 0, 0.0, float("nan"), 0.0, None, 1.0).holds
+
+
+def test_a_float64_evaluation_that_the_runtime_contradicts_is_not_believed() -> None:
+    """Float32 does not know the phase of a sine at 1e9, float64 does."""
+    proto = model(
+        "a = Mul(x, k) y = Sin(a)",
+        {"k": np.array(1e9, np.float32)},
+        inputs="float[n,3,8,8] x",
+        outputs="float[n,3,8,8] y",
+    )
+
+    parity = verify.measure(original(proto), serialized(proto), samples=4)
+
+    assert parity.reference == verify.FALLBACK_REFERENCE
+    assert parity.holds

@@ -18,6 +18,7 @@ from tests.export.graphs import (
     model,
     norm,
     normal,
+    reason_unchecked,
     reference,
 )
 from tests.export.oracle import evaluate
@@ -32,11 +33,6 @@ def after_conv(
     batch_norm: str, arrays: dict[str, Array] = ARRAYS, **options: Any
 ) -> onnx.ModelProto:
     return model(f"c = Conv(x, w) {batch_norm}", arrays, inputs=INPUT, outputs=OUTPUT, **options)
-
-
-def reason_unchecked(proto: onnx.ModelProto) -> str | None:
-    """For models so old, or so wrong, that today's checker and runtimes refuse them."""
-    return fold(ir.from_proto(proto)).nodes[0].reason
 
 
 def test_a_batch_norm_in_training_mode_is_left() -> None:

@@ -118,13 +118,13 @@ def check(case: Case) -> None:
 
 
 # No deadline: the first example of a process loads PyTorch's kernels.
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=100)
 @given(convolutions())
 def test_random_convolutions_compute_the_same_after_the_fold(case: Case) -> None:
     check(case)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=100)
 @given(products())
 def test_random_matrix_products_compute_the_same_after_the_fold(case: Case) -> None:
     check(case)

@@ -14,9 +14,10 @@ from export import runtime
 from export.errors import SourceError, UsageError
 from export.folding import fold
 from export.folding.engine import batch_norms
+from export.sources.module import read_module
 from export.sources.options import SourceOptions
 from export.sources.original import ImageInput, TensorInput
-from export.sources.torch import load_weights, make_module, read_factory, read_module
+from export.sources.torch import load_weights, make_module, read_factory
 from tests.export.graphs import normal, relative_error
 from tests.export.networks import BasicBlock, randomize_statistics
 
