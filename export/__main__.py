@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 
 from export import latency, manifest, pipeline, report
 from export.artifact import Place
-from export.errors import ExportError
+from export.errors import ExportError, NothingFoldedError
 from export.pipeline import ParityOptions
 from export.signature import signature
 from export.sources.onnx import load
@@ -119,15 +119,19 @@ def build(
         crop_fraction=crop_fraction,
         seed=seed,
     )
-    built = pipeline.build(
-        source,
-        Place(output, name, version),
-        options,
-        ParityOptions(samples, seed, tolerance),
-        allow_unfolded=allow_unfolded,
-        force=force,
-    )
     console = report.console()
+    try:
+        built = pipeline.build(
+            source,
+            Place(output, name, version),
+            options,
+            ParityOptions(samples, seed, tolerance),
+            allow_unfolded=allow_unfolded,
+            force=force,
+        )
+    except NothingFoldedError as error:
+        report.print_fold(console, [asdict(node) for node in error.report.kept])
+        raise
     size = ir.to_proto(built.original.model).ByteSize()
     times = latency.measure(built.original, built.data)
     report.print_build(console, built.manifest, (size, len(built.data)), times)
@@ -151,7 +155,7 @@ def inspect(
         console.print("This ONNX file has no manifest: foldserve-export did not write it.")
         return
     report.print_manifest(console, described)
-    report.print_fold(console, described)
+    report.print_fold(console, described["fold"]["nodes"])
     report.print_parity(console, described["parity"])
 
 

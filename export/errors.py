@@ -10,7 +10,10 @@
 The number is the exit code: 1 says that what was checked is not so, 2 that it could not be checked.
 """
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from export.folding import FoldReport
 
 LONGEST_QUOTE = 300  # characters; libraries put whole graphs into their messages
 
@@ -30,9 +33,17 @@ class SourceError(ExportError):
 
 
 class NothingFoldedError(ExportError):
-    """The network has batch norms, and not one of them could be folded."""
+    """The network has batch norms, and not one of them could be folded.
+
+    Attributes:
+        report: Why each of them stayed.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str, report: "FoldReport") -> None:
+        super().__init__(message)
+        self.report = report
 
 
 class ParityError(ExportError):

@@ -142,8 +142,9 @@ def _verified(original: Original, data: bytes, options: ParityOptions) -> Parity
 
 def _check_folded(report: FoldReport) -> None:
     if report.bn_before and report.bn_after == report.bn_before:
-        reasons = "; ".join(f"{node.name}: {node.reason}" for node in report.kept)
+        first = report.kept[0]
         raise NothingFoldedError(
-            f"not one of {report.bn_before} batch norms could be folded ({reasons}); "
-            "--allow-unfolded writes the model as it is"
+            f"not one of {report.bn_before} batch norms could be folded ({first.name}: "
+            f"{first.reason}); --allow-unfolded writes the model as it is",
+            report,
         )

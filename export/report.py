@@ -1,5 +1,6 @@
 """What a person sees: tables of a build, of an artifact, of a parity check."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -28,7 +29,7 @@ def print_build(
         size: Bytes of the weights before, bytes of the file after.
         latency: Before and after.
     """
-    print_fold(console, manifest)
+    print_fold(console, manifest["fold"]["nodes"])
     table = _table(f"{manifest['name']} {manifest['version']}", "", "before", "after")
     fold, parity = manifest["fold"], manifest["parity"]
     table.add_row("BatchNormalization", str(fold["bn_before"]), str(fold["bn_after"]))
@@ -47,9 +48,13 @@ def print_build(
     console.print(table)
 
 
-def print_fold(console: Console, manifest: Manifest) -> None:
-    """Print the outcome of every batch norm."""
-    nodes = manifest["fold"]["nodes"]
+def print_fold(console: Console, nodes: Sequence[Mapping[str, Any]]) -> None:
+    """Print the outcome of every batch norm.
+
+    Args:
+        console: Where to.
+        nodes: `BatchNormOutcome`s as the manifest has them.
+    """
     if not nodes:
         console.print("The model has no BatchNormalization.")
         return

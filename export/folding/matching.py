@@ -173,6 +173,13 @@ def _shape(node: ir.Node, role: str) -> NdArray:
     return np.array(shape[start:end], np.int64)
 
 
+def _constant_of_shape(node: ir.Node, role: str) -> NdArray:
+    shape = constant(node.inputs[0], role)
+    fill = node.attributes.get("value")
+    number = np.zeros(1, np.float32) if fill is None else fill.as_tensor().numpy()
+    return np.full(tuple(shape), number[0], number.dtype)
+
+
 def _transpose(node: ir.Node, role: str) -> NdArray:
     perm = node.attributes.get_ints("perm", ())
     return np.transpose(constant(node.inputs[0], role), tuple(perm) or None)
@@ -185,5 +192,6 @@ _CARRIERS: Mapping[str, Callable[[ir.Node, str], NdArray]] = {
     "CastLike": _cast_like,
     "Expand": _expand,
     "Shape": _shape,
+    "ConstantOfShape": _constant_of_shape,
     "Transpose": _transpose,
 }

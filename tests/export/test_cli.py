@@ -74,6 +74,8 @@ def test_a_kept_batch_norm_is_named_with_its_reason(tmp_path: Path) -> None:
 
     assert refused.exit_code == 1
     assert refused.stderr.startswith("foldserve-export: not one of 1 batch norms could be folded")
+    assert len(refused.stderr.strip().splitlines()) == 1
+    assert "kept: it follows Relu 'node_relu'" in refused.stdout
     assert allowed.exit_code == 0
     assert "kept: it follows Relu 'node_relu'" in allowed.stdout
 

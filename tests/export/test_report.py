@@ -8,7 +8,7 @@ from export import report
 def test_names_with_brackets_are_not_taken_for_markup(capsys: pytest.CaptureFixture[str]) -> None:
     kept = {"name": "layers[bold].bn", "outcome": "kept", "into": None, "reason": "shape [3, 1]"}
 
-    report.print_fold(report.console(), {"fold": {"nodes": [kept]}})
+    report.print_fold(report.console(), [kept])
 
     shown = capsys.readouterr().out
     assert "layers[bold].bn" in shown

@@ -95,6 +95,8 @@ def test_epsilon_is_read() -> None:
         "v = CastLike(bn_var, x)",
         "s = Shape(bn_var) v = Expand(bn_var, s)",
         "v = Transpose(bn_var)",
+        "s = Shape(bn_var) v = ConstantOfShape<value = double[1] {2.0}>(s)",
+        "s = Shape(bn_var) f = ConstantOfShape(s) v = Cast<to=11>(f)",
         "v = Transpose<perm=[0]>(bn_var)",
         "v = Constant<value_floats=[1.0, 2.0, 0.5]>() ",
     ],
