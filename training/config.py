@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from training.augment import AugmentationConfig
 from training.datasets import DataOptions
+from training.loop import Precision
 from training.models import ModelError, describe, parse
 from training.optim import OptimizerConfig
 from training.schedule import ScheduleConfig
@@ -27,6 +28,10 @@ class LoopConfig(BaseModel):
     epochs: int = Field(ge=1, le=10_000)
     batch_size: int = Field(default=128, ge=2, le=65_536)  # one sample has no batch variance
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    precision: Precision = Field(
+        default="float32",
+        description="of convolutions while fitting; weights, BN and evaluation stay float32",
+    )
     patience: int | None = Field(
         default=None, ge=1, description="stop after so many epochs without a better validation"
     )

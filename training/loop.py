@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
+import torch
 from torch import nn, optim
 from torch.nn import functional
 from torch.optim.swa_utils import update_bn
@@ -10,6 +12,12 @@ from torch.optim.swa_utils import update_bn
 from training.augment import AugmentationConfig
 from training.batches import Batches
 from training.schedule import ScheduleConfig, rate
+
+Precision = Literal["float32", "bfloat16"]
+"""What convolutions and linear layers compute in; bfloat16 is PyTorch's automatic mixed precision.
+
+A CPU with AMX and a GPU with tensor cores take a third of the time for it.
+"""
 
 
 @dataclass(frozen=True)
@@ -21,6 +29,7 @@ class Recipe:
     epochs: int
     label_smoothing: float
     augmentation: AugmentationConfig
+    precision: Precision = "float32"
 
 
 @dataclass(frozen=True)
@@ -60,6 +69,7 @@ def train_epoch(
         NotFiniteError: If the loss is not a number any more.
     """
     model.train()
+    mixed = recipe.precision == "bfloat16"
     loss_sum, correct, learning_rate = 0.0, 0, 0.0
     for step, (inputs, targets) in enumerate(batches.shuffled(recipe.augmentation, seed)):
         done = epoch * batches.steps + step
@@ -67,7 +77,8 @@ def train_epoch(
             recipe.schedule, done, recipe.epochs * batches.steps
         )
         _set_learning_rate(optimizer, learning_rate)
-        logits = model(inputs)
+        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=mixed):
+            logits = model(inputs).float()
         loss = functional.cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it without annotations

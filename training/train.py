@@ -128,6 +128,7 @@ def _one_epoch(
         settings.epochs,
         settings.label_smoothing,
         run.config.augmentation,
+        settings.precision,
     )
     learned = train_epoch(model, optimizer, batches, recipe, epoch, seed, run.display.step)
     validated = evaluate(model, run.batches(run.dataset.validation))

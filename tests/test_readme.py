@@ -1,0 +1,224 @@
+"""README is a contract: its tables are complete and true, its commands print what it says."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx
+import pytest
+
+import export.manifest
+from service import errors
+from service.app import create_app
+from service.settings import Settings, variable
+from training import datasets, models
+
+README_URL = "http://127.0.0.1:8000"
+ELISION = "…"
+FRACTION = re.compile(r"\d\.\d{6,}(?:e-\d+)?")
+PATIENCE_S = 120
+
+# What README shows and this module does not run, and what runs it instead.
+RUN_ELSEWHERE = {
+    "docker compose up": "tests/docker/test_compose.py",
+    "docker compose --profile train run --rm train": "tests/docker/test_compose.py",
+}
+# One epoch shows that a command runs; how far it gets stands in README's table.
+SHORTENED = {"foldserve-train": " --set training.epochs=1"}
+
+
+@pytest.fixture(scope="module")
+def readme(root: Path) -> str:
+    return (root / "README.md").read_text()
+
+
+def rows(readme: str, *header: str) -> list[list[str]]:
+    """The cells of the table with this header, without the marks for code."""
+    lines = readme.splitlines()
+    start = lines.index(f"| {' | '.join(header)} |") + 2
+    table = []
+    for line in lines[start:]:
+        if not line.startswith("|"):
+            break
+        table.append([cell.strip().replace("`", "") for cell in line.strip("|").split(" | ")])
+    return table
+
+
+def blocks(readme: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+
+
+def leaves(error: type[errors.ServiceError]) -> Iterator[type[errors.ServiceError]]:
+    for child in error.__subclasses__():
+        yield from leaves(child) if child.__subclasses__() else [child]
+
+
+def test_every_setting_is_documented_with_its_default(readme: str) -> None:
+    expected = [
+        [
+            variable(name),
+            "CPUs it may use" if field.default_factory else str(field.default),
+            field.description,
+        ]
+        for name, field in Settings.model_fields.items()
+    ]
+    assert rows(readme, "variable", "default", "meaning") == expected
+
+
+def test_every_endpoint_is_documented(readme: str) -> None:
+    described = [
+        [f"{method.upper()} {path}", operation["description"].replace("`", "")]
+        for path, operations in create_app(Settings()).openapi()["paths"].items()
+        for method, operation in operations.items()
+    ]
+    table = rows(readme, "request", "answer")
+    assert table[: len(described)] == described
+    assert table[len(described) :] == [
+        [
+            "GET /docs, /openapi.json",
+            "The page to try it; its assets come from this server.",
+        ]
+    ]
+
+
+def test_every_error_code_is_documented_with_its_status(readme: str) -> None:
+    expected = [
+        [str(leaf.status), leaf.code, (leaf.__doc__ or "").strip()]
+        for leaf in leaves(errors.ServiceError)
+    ]
+    assert rows(readme, "status", "code", "meaning") == expected
+
+
+def test_every_network_and_every_data_set_is_documented(readme: str) -> None:
+    networks = [row[0] for row in rows(readme, "network", "what it is")]
+    assert sorted(", ".join(networks).split(", ")) == sorted(models.NAMES)
+    sets = [row[0] for row in rows(readme, "data set", "where it comes from")]
+    assert sorted(sets) == sorted(datasets.NAMES)
+
+
+def test_the_figure_of_the_bundled_model_is_its_manifests(readme: str, root: Path) -> None:
+    model = onnx.load(root / "models/digits/1/model.onnx")
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    accuracy = json.loads(metadata[export.manifest.KEY])["metrics"]["accuracy"]
+    figures = [row[1] for row in rows(readme, "claim", "figure", "command") if "bundled" in row[0]]
+    assert figures == [f"{accuracy:.1%}".replace("%", " %")]
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
+    """A folder with what README's commands read, to write into."""
+    folder = tmp_path_factory.mktemp("readme")
+    for name in ("models", "tests/data", "tests/export", "training/configs"):
+        shutil.copytree(root / name, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def greeting(root: Path) -> Iterator[list[str]]:
+    """What `make serve` prints; the service runs as long as this module's tests do."""
+    clean = {name: value for name, value in os.environ.items() if "FOLDSERVE" not in name}
+    process = subprocess.Popen(
+        ["make", "--silent", "serve"],  # noqa: S607 - found on the PATH
+        cwd=root,
+        env=clean | {"FOLDSERVE_PORT": "0"},
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    try:
+        yield [process.stdout.readline().rstrip("\n"), process.stdout.readline().rstrip("\n")]
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.communicate(timeout=PATIENCE_S)
+
+
+@pytest.fixture(scope="module")
+def url(greeting: list[str]) -> str:
+    found = re.search(r"http://[\d.:]+", greeting[0])
+    assert found, greeting
+    return found[0]
+
+
+def shell(command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Runs a command as a user with the virtual environment's commands on the path would."""
+    return subprocess.run(
+        ["sh", "-c", command],  # noqa: S607 - found on the PATH
+        cwd=cwd,
+        env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+
+
+def agrees(stated: str, printed: str) -> bool:
+    """Whether an output is README's: an elided line stands for any, a long fraction for its value.
+
+    Processors sum in different orders, so a probability differs in its last digits.
+    """
+    skeleton = re.escape(FRACTION.sub("FRACTION", stated.strip("\n")))
+    skeleton = skeleton.replace(f"{ELISION}\\\n", "(?:.*\n)*")
+    found = re.fullmatch(skeleton, FRACTION.sub("FRACTION", printed.strip("\n")))
+    numbers = [[float(number) for number in FRACTION.findall(text)] for text in (stated, printed)]
+    return found is not None and (ELISION in stated or numbers[0] == pytest.approx(numbers[1]))
+
+
+def test_make_serve_prints_what_readme_says(readme: str, greeting: list[str], url: str) -> None:
+    (block,) = [block for block in blocks(readme, "console") if block.startswith("$ make serve\n")]
+    assert block.replace(README_URL, url).splitlines()[1:] == greeting
+
+
+def test_every_command_prints_what_readme_says(readme: str, url: str, workplace: Path) -> None:
+    ran = 0
+    for block in blocks(readme, "console"):
+        command, output = block.removeprefix("$ ").split("\n", maxsplit=1)
+        if command == "make serve":
+            continue
+        done = shell(command.replace(README_URL, url), workplace)
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        assert agrees(output, done.stdout), f"{command}\n{done.stdout}"
+        ran += 1
+    assert ran > 0
+
+
+def test_the_comparison_of_outputs_can_fail() -> None:
+    assert agrees("one\n…\nthree\n", "one\ntwo\nthree")
+    assert not agrees("one\n…\nthree\n", "one\ntwo\nfour")
+    assert not agrees("one\n", "one\ntwo")
+    assert agrees('{"probability":0.899503600}', '{"probability":0.89950361}')
+    assert not agrees('{"probability":0.899503600}', '{"probability":0.89960360}')
+
+
+@pytest.mark.slow
+def test_every_other_command_runs(readme: str, root: Path, workplace: Path) -> None:
+    ran = 0
+    for block in blocks(readme, "sh"):
+        for command in block.splitlines():
+            if command in RUN_ELSEWHERE:
+                assert (root / RUN_ELSEWHERE[command]).is_file()
+                continue
+            done = shell(command + SHORTENED.get(command.split()[0], ""), workplace)
+            assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+            ran += 1
+    assert ran > 0
+
+
+def test_every_figure_has_a_command_of_this_project(readme: str, root: Path) -> None:
+    targets = (root / "Makefile").read_text()
+    for _, figure, command in rows(readme, "claim", "figure", "command"):
+        assert re.search(r"\d", figure)
+        name, *arguments = command.split()
+        if name == "make":
+            assert f"\n{arguments[0]}: " in targets
+        elif name != "the":
+            assert name in ("foldserve-train", "foldserve-export", "docker")
+        for argument in arguments:
+            assert not argument.endswith(".toml") or (root / argument).is_file()
