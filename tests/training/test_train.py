@@ -106,6 +106,18 @@ def test_another_seed_gives_other_weights(finished: Path, tmp_path: Path) -> Non
     assert not equal(weights(finished), weights(tmp_path))
 
 
+def test_in_bfloat16_the_weights_stay_float32_and_the_result_is_the_same_every_time(
+    finished: Path, tmp_path: Path
+) -> None:
+    for runs in ("first", "again"):
+        run(tiny(precision="bfloat16"), tmp_path / runs)
+    first = weights(tmp_path / "first")
+
+    assert equal(first, weights(tmp_path / "again"))
+    assert not equal(first, weights(finished))
+    assert {tensor.dtype for tensor in first.values()} == {torch.float32, torch.int64}
+
+
 def test_the_statistics_of_batch_norm_are_estimated_anew_at_the_end(finished: Path) -> None:
     final, state = weights(finished), load_file(finished / "tiny" / "state.safetensors")
     best = {k.removeprefix("best."): v for k, v in state.items() if k.startswith("best.")}
