@@ -121,14 +121,15 @@ def build(
     )
     console = report.console()
     try:
-        built = pipeline.build(
-            source,
-            Place(output, name, version),
-            options,
-            ParityOptions(samples, seed, tolerance),
-            allow_unfolded=allow_unfolded,
-            force=force,
-        )
+        with console.status(f"Reading, folding and verifying {source}"):
+            built = pipeline.build(
+                source,
+                Place(output, name, version),
+                options,
+                ParityOptions(samples, seed, tolerance),
+                allow_unfolded=allow_unfolded,
+                force=force,
+            )
     except NothingFoldedError as error:
         report.print_fold(console, [asdict(node) for node in error.report.kept])
         raise

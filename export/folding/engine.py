@@ -73,7 +73,7 @@ def fold(model: ir.Model) -> FoldReport:
 
     Args:
         model: A valid model whose tensors are in memory. One of IR version 3 is raised to 4,
-            where initializers need not be inputs.
+            where initializers need not be inputs. Nodes that nobody reads are removed.
 
     Returns:
         The outcome of every BatchNormalization node, those in subgraphs and functions included.
@@ -187,11 +187,17 @@ def _taken_names(model: ir.Model) -> set[str]:
     return taken
 
 
-def _prepare(model: ir.Model) -> None:
-    """Bring a model to where initializers are constants and shapes are known."""
+def raise_from_ir_3(model: ir.Model) -> None:
+    """Bring a model of IR version 3 to 4, where initializers need not be listed as inputs."""
     if model.ir_version < OVERRIDABLE_SINCE_IR:
         RemoveInitializersFromInputsPass()(model)
         model.ir_version = OVERRIDABLE_SINCE_IR
+
+
+def _prepare(model: ir.Model) -> None:
+    """Bring a model to where initializers are constants, all nodes count and shapes are known."""
+    raise_from_ir_3(model)
+    _remove_dead(model)
     promised = [output.shape for output in model.graph.outputs]
     ShapeInferencePass(strict_mode=False, check_type=False)(model)
     for output, shape in zip(model.graph.outputs, promised, strict=True):

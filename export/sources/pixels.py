@@ -44,10 +44,9 @@ def normalization(
     return Normalization(offset.reshape(1, -1, 1, 1), factor.reshape(1, -1, 1, 1))
 
 
-def prepend(model: ir.Model, steps: Normalization) -> None:
-    """Put Sub and Mul between the one input of a model and all its readers, in place."""
+def prepend(model: ir.Model, pixels: ir.Value, steps: Normalization) -> None:
+    """Put Sub and Mul between an input of a model and all its readers, in place."""
     graph = model.graph
-    pixels = graph.inputs[0]
     uses = pixels.uses()
     offset = _initializer(graph, "pixel_offset", steps.offset, pixels)
     factor = _initializer(graph, "pixel_factor", steps.factor, pixels)

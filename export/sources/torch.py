@@ -37,7 +37,7 @@ def read_factory(reference: str, options: SourceOptions) -> Original:
     model, in_float64 = read_module(module, options.input_shape)
     steps = normalization(options.mean, options.std)
     if steps is not None:
-        prepend(model, steps)
+        prepend(model, model.graph.inputs[0], steps)
         in_float64 = steps.before(in_float64, INPUT) if in_float64 else None
     return Original(
         model=model,

@@ -73,6 +73,21 @@ def test_what_nobody_reads_any_more_is_cleared_away() -> None:
     assert {one.name for one in after.graph.initializer} == {"w", "w_bias"}
 
 
+def test_what_nobody_read_before_does_not_count() -> None:
+    """A dead reader of the convolution does not bar the fold, and a dead batch norm is none."""
+    proto = model(
+        f"c = Conv(x, w) dead = Relu(c) {bn('c')} {bn('x', 'gone', prefix='two')}",
+        {**ARRAYS, **norm(2, prefix="two")},
+        inputs="double[n,2,4] x",
+        outputs="double[n,3,k] y",
+    )
+
+    after, report = folded(proto)
+
+    assert op_types(after) == ["Conv"]
+    assert (report.bn_before, report.bn_after) == (1, 0)
+
+
 def test_nodes_are_reported_by_name_in_the_order_of_the_graph() -> None:
     proto = model(
         f"c = Conv(x, w) {bn('c', 'd')} r = Relu(d) {bn('r')}",

@@ -15,6 +15,7 @@ from tests.export.graphs import (
     normal,
     op_types,
     reason_unchecked,
+    reference,
 )
 from tests.export.oracle import error_after_fold, evaluate
 
@@ -330,3 +331,20 @@ def test_matrix_products_of_old_opsets_are_left(body: str) -> None:
     )
 
     assert "opset older than 7" in str(reason_unchecked(proto))
+
+
+@pytest.mark.parametrize("carried", ["v = Transpose(w)", "u = Identity(w) v = Transpose(u)"])
+def test_a_weight_behind_what_only_carries_it_folds(carried: str) -> None:
+    """Older exporters of PyTorch write Linear so: MatMul with a transposed weight."""
+    proto = model(
+        f"{carried} m = MatMul(x, v) {bn('m')}",
+        {"w": normal(3, 4), **norm(3)},
+        inputs="double[n,4] x",
+        outputs="double[n,3] y",
+    )
+
+    after, _ = folded(proto)
+
+    assert op_types(after) == ["Gemm"]
+    x = normal(5, 4)
+    assert np.allclose(reference(after, {"x": x}), reference(proto, {"x": x}), rtol=0, atol=EXACT)

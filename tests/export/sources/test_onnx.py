@@ -192,3 +192,42 @@ def test_image_options_on_what_is_no_image_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(UsageError, match="--color: the input of unknown shape is no image"):
         read_onnx(path, SourceOptions(color="RGB"))
+
+
+def test_pixels_are_normalized_in_a_graph_that_lists_its_initializers_first(
+    tmp_path: Path,
+) -> None:
+    """IR version 3 lists them among the inputs, in any order."""
+    given = model(
+        "y = Conv(x, w)",
+        {"w": normal(4, 3, 1, 1, dtype=np.float32)},
+        inputs="float[4,3,1,1] w, float[n,3,8,8] x",
+        outputs="float[n,4,8,8] y",
+        opset=8,
+        ir_version=3,
+    )
+    options = SourceOptions(mean=(0.5,), std=(0.25,))
+
+    original = read_onnx(saved(tmp_path / "m.onnx", given), options)
+
+    proto_after = ir.to_proto(original.model)
+    onnx.checker.check_model(proto_after, full_check=True)
+    assert [value.name for value in proto_after.graph.input] == ["x"]
+    assert proto_after.graph.node[0].input[0] == "x"
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ("float[n,3,8,8] x, float[n,3,8,8] z", "the model has 2 inputs, not one image"),
+        ("uint8[n,3,8,8] x", "the input is UINT8, it must be a float"),
+    ],
+)
+def test_pixels_are_normalized_for_one_input_of_floats_alone(
+    tmp_path: Path, inputs: str, message: str
+) -> None:
+    given = model("y = Identity(x)", {}, inputs=inputs, outputs="float[n,3,8,8] y")
+    options = SourceOptions(mean=(0.5,), input_shape=(3, 8, 8))
+
+    with pytest.raises(UsageError, match=message):
+        read_onnx(saved(tmp_path / "m.onnx", given), options)
