@@ -81,6 +81,20 @@ def test_all_values_of_a_batch_are_read() -> None:
     assert found == batch
 
 
+def test_an_array_stored_by_columns_is_read_by_columns() -> None:
+    array = np.arange(8, dtype=np.uint8).reshape(2, 4)
+    stored = dumps({b"data": array}).replace(b"b\x89U", b"b\x88U")
+
+    assert parse(stored)[b"data"].tolist() == [[0, 2, 4, 6], [1, 3, 5, 7]]
+
+
+def test_single_items_and_repeated_strings_have_opcodes_of_their_own() -> None:
+    # {"a": [5, 6, 7], "b": "a"}, item by item, the second "a" from the memo, 7 as a long
+    content = b"\x80\x02}U\x01aq\x01](K\x05K\x06e\x8a\x01\x07asU\x01bh\x01s."
+
+    assert parse(content) == {b"a": [5, 6, 7], b"b": b"a"}
+
+
 class _Runs:
     """Unpickling it would call print."""
 
@@ -124,5 +138,5 @@ def test_nothing_but_the_published_structure_is_read(
 def test_an_array_of_another_type_is_refused() -> None:
     content = dumps({b"data": np.zeros((2, 4), np.uint8)}).replace(b"U\x02u1", b"U\x02f4")
 
-    with pytest.raises(PythonBatchError, match="not C-ordered unsigned bytes"):
+    with pytest.raises(PythonBatchError, match="something else than unsigned bytes"):
         parse(content)

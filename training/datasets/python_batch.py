@@ -108,6 +108,7 @@ _PLAIN: dict[str, Callable[[_Machine], None]] = {
     "MARK": lambda machine: machine.push(_Mark()),
     "NONE": lambda machine: machine.push(None),
     "NEWFALSE": lambda machine: machine.push(False),
+    "NEWTRUE": lambda machine: machine.push(True),
     "EMPTY_DICT": lambda machine: machine.push({}),
     "EMPTY_LIST": lambda machine: machine.push([]),
     "TUPLE": lambda machine: machine.push(tuple(machine.since_mark())),
@@ -125,6 +126,7 @@ _WITH_ARGUMENT: dict[str, Callable[[_Machine, Any], None]] = {
     "BININT": _Machine.push,
     "BININT1": _Machine.push,
     "BININT2": _Machine.push,
+    "LONG1": _Machine.push,
     "SHORT_BINSTRING": _Machine.text,
     "BINSTRING": _Machine.text,
     "GLOBAL": _Machine.name,
@@ -182,6 +184,7 @@ def _array(call: _Call) -> NDArray[np.uint8]:
     if (call.name, call.arguments) != (_RECONSTRUCT, (_Name(_NDARRAY), (0,), b"b")):
         raise PythonBatchError(f"it calls {call.name.replace(' ', '.')} other than for an array")
     _, shape, dtype, fortran_order, content = call.state
-    if (dtype.name, dtype.arguments[:1], fortran_order) != (_DTYPE, (b"u1",), False):
-        raise PythonBatchError("an array that is not C-ordered unsigned bytes")
-    return np.frombuffer(bytearray(content), dtype=np.uint8).reshape(shape)  # writable
+    if (dtype.name, dtype.arguments[:1]) != (_DTYPE, (b"u1",)):
+        raise PythonBatchError("an array of something else than unsigned bytes")
+    flat = np.frombuffer(bytearray(content), dtype=np.uint8)  # a copy, so that it can be written to
+    return flat.reshape(shape, order="F" if fortran_order else "C")
