@@ -113,8 +113,11 @@ class _Server(uvicorn.Server):
 
 
 def _serve(server: _Server, service: Service, listener: socket.socket) -> None:
-    # The one line that says why is ours; uvicorn would print a traceback above it.
-    logging.getLogger("uvicorn.error").addFilter(lambda _record: service.start_error is None)
+    # The one line that says why is ours; uvicorn would print a traceback above it, and so it
+    # would of the lifespan that a last signal cuts short.
+    logging.getLogger("uvicorn.error").addFilter(
+        lambda _record: service.start_error is None and not server.force_exit
+    )
     try:
         server.run(sockets=[listener])
     except SystemExit:

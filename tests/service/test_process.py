@@ -1,6 +1,7 @@
 """The real server in its own process: start, serve, drain, end."""
 
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -190,3 +191,15 @@ def test_importing_the_app_does_nothing_yet() -> None:
         "assert threading.active_count() == 1; assert not logging.root.handlers"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_signal_that_comes_twice_ends_it_without_a_traceback(models: Path) -> None:
+    # `make serve` passes on a signal that its whole process group has already got.
+    with server(models, LOG_LEVEL="info") as running:
+        assert running.process.stderr is not None
+        running.process.send_signal(signal.SIGTERM)
+        for line in running.process.stderr:
+            if "draining" in line:
+                break
+        assert running.stop() == 0
+        assert "Traceback" not in running.process.stderr.read()
