@@ -52,7 +52,7 @@ class Display:
             f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}"
             f"  train {row['train_loss']:.4f} {row['train_accuracy']:7.2%}"
             f"  validation {row['validation_loss']:.4f} {row['validation_accuracy']:7.2%}"
-            f"  {row['seconds']:.1f} s{'  best' if best else ''}",
+            f"  {row['seconds']:.1f} s{'  chosen' if best else ''}",
             highlight=False,
         )
 

@@ -96,7 +96,7 @@ def _train(run: _Run) -> None:
     ):
         while progress.epochs < epochs and not progress.out_of_patience(patience):
             row = _one_epoch(run, model, optimizer, progress)
-            best = progress.note(row, model)
+            best = progress.note(row, model, len(run.dataset.validation))
             state.save(run.folder.state, model, optimizer, progress)
             run.folder.write_metrics(progress.history)
             _to_board(board, row)

@@ -14,7 +14,7 @@ from training.metrics import evaluate, measure
 from training.models import build
 from training.optim import OptimizerConfig
 from training.optim import build as build_optimizer
-from training.progress import Progress
+from training.progress import Progress, standard_error
 from training.schedule import ScheduleConfig
 
 CPU = torch.device("cpu")
@@ -147,19 +147,36 @@ def a_row(epoch: int, accuracy: float, loss: float) -> dict[str, float]:
     return {"epoch": epoch, "validation_accuracy": accuracy, "validation_loss": loss}
 
 
-def test_the_best_epoch_has_the_best_accuracy_and_of_equals_the_smallest_loss() -> None:
+def noted(rows: list[tuple[float, float]], samples: int) -> tuple[Progress, list[bool]]:
     progress, model = Progress(), nn.Linear(1, 1)
-    rows = [(0.5, 1.0), (0.9, 0.4), (0.9, 0.3), (0.8, 0.1), (0.9, 0.3)]
+    chosen = [progress.note(a_row(i, *r), model, samples) for i, r in enumerate(rows, start=1)]
+    return progress, chosen
 
-    better = [progress.note(a_row(i, *row), model) for i, row in enumerate(rows, start=1)]
 
-    assert better == [True, True, True, False, False]
+def test_of_epochs_that_the_samples_cannot_tell_apart_the_latest_is_chosen() -> None:
+    # the standard error of 90 % on 900 samples is 1 %
+    rows = [(0.5, 1.0), (0.9, 0.4), (0.895, 0.5), (0.88, 0.3)]
+
+    progress, chosen = noted(rows, 900)
+
+    assert chosen == [True, True, True, False]
     assert progress.best_epoch == 3
 
 
-def test_the_best_weights_are_a_copy() -> None:
+def test_of_epochs_that_many_samples_can_tell_apart_the_best_is_chosen() -> None:
+    progress, _ = noted([(0.5, 1.0), (0.9, 0.4), (0.895, 0.5), (0.88, 0.3)], 90_000)
+
+    assert progress.best_epoch == 2
+
+
+def test_even_where_all_samples_are_correct_the_error_is_not_zero() -> None:
+    assert standard_error(1.0, 144) == pytest.approx(0.0095, abs=1e-4)
+    assert standard_error(0.9, 900) == pytest.approx(0.01, rel=0.01)
+
+
+def test_the_chosen_weights_are_a_copy() -> None:
     progress, model = Progress(), nn.Linear(1, 1)
-    progress.note(a_row(1, 0.5, 1), model)
+    progress.note(a_row(1, 0.5, 1), model, 100)
     kept = progress.best["weight"].clone()
 
     nn.init.constant_(model.weight, 7)
@@ -168,8 +185,8 @@ def test_the_best_weights_are_a_copy() -> None:
 
 
 def test_patience_ends_after_so_many_epochs_without_a_better_one() -> None:
-    progress, model = Progress(), nn.Linear(1, 1)
-    for epoch, accuracy in enumerate([0.5, 0.4, 0.3], start=1):
-        progress.note(a_row(epoch, accuracy, 1), model)
+    # the second is better: as accurate, with less loss
+    progress, _ = noted([(0.5, 1.0), (0.5, 0.9), (0.4, 1), (0.5, 0.95)], 100)
 
     assert [progress.out_of_patience(p) for p in (None, 3, 2)] == [False, False, True]
+    assert not Progress().out_of_patience(1)
