@@ -17,6 +17,7 @@ from export.folding.affine import Array, ChannelAffine
 from export.folding.matching import NdArray, RefusalError, constant, described, is_operator
 
 MATRIX_RANK = 2  # rows and channels: where the last axis is the channel axis of a batch norm
+KERNEL_RANK = 3  # the least a convolution's weight has: outputs, inputs and one axis of the kernel
 GEMM_BROADCASTS_SINCE_OPSET = 7
 
 
@@ -59,14 +60,14 @@ class Folded:
 
 
 def _conv(site: Site) -> Folded:
-    weight, bias = _weight(site), _bias(site)
+    weight, bias = _kernels(site), _bias(site)
     _check_channels(site, weight.shape[0])
     return _folded(site, affine.into_conv(_double(weight), bias, site.affine), weight.dtype, 0)
 
 
 def _conv_transpose(site: Site) -> Folded:
     groups = site.node.attributes.get_int("group", 1)
-    weight, bias = _weight(site), _bias(site)
+    weight, bias = _kernels(site), _bias(site)
     _check_channels(site, weight.shape[1] * groups)
     numbers = affine.into_conv_transpose(_double(weight), bias, site.affine, groups)
     return _folded(site, numbers, weight.dtype, 1)
@@ -78,7 +79,7 @@ def _gemm(site: Site) -> Folded:
     attributes = site.node.attributes
     beta = attributes.get_float("beta", 1.0)
     output_axis = 0 if attributes.get_int("transB", 0) else 1
-    weight, bias = _weight(site), _bias(site)
+    weight, bias = _matrix(site), _bias(site)
     _check_channels(site, weight.shape[output_axis])
     # alpha stays: it scales the product alone. beta is in the new bias.
     numbers = affine.into_matrix(_double(weight), beta * bias, site.affine, output_axis)
@@ -97,7 +98,7 @@ def _matmul(site: Site) -> Folded:
             f"{described(site.node)} puts its channels on the last of {shape.rank()} axes, "
             "the batch norm reads them on axis 1"
         )
-    weight, bias = _weight(site), _added(site)
+    weight, bias = _matrix(site), _added(site)
     _check_channels(site, weight.shape[1])
     numbers = affine.into_matrix(_double(weight), bias, site.affine, 1)
     return _folded(site, numbers, weight.dtype, 1, "Gemm")
@@ -134,8 +135,25 @@ def _folded(
     return Folded(op_type or site.node.op_type, tuple(attributes), data, name, weight, bias)
 
 
+def _kernels(site: Site) -> NdArray:
+    """The weight of a convolution, shape (., ., *kernel)."""
+    weight = _weight(site)
+    if weight.ndim < KERNEL_RANK:
+        raise RefusalError(f"the weight of {described(site.node)} has {weight.ndim} axes")
+    return weight
+
+
+def _matrix(site: Site) -> NdArray:
+    """The weight of a matrix product that is one matrix, no vector and no stack of them."""
+    weight = _weight(site)
+    if weight.ndim != MATRIX_RANK:
+        raise RefusalError(f"the weight of {described(site.node)} has {weight.ndim} axes, not two")
+    return weight
+
+
 def _weight(site: Site) -> NdArray:
-    return constant(site.node.inputs[1], f"the weight of {described(site.node)}")
+    operand = site.node.inputs[1] if len(site.node.inputs) > 1 else None
+    return constant(operand, f"the weight of {described(site.node)}")
 
 
 def _bias(site: Site) -> Array:

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+import onnx
 import onnx_ir as ir
 
 from export.errors import SourceError, UsageError, first_line
@@ -24,10 +25,12 @@ def read_onnx(path: Path, options: SourceOptions) -> Original:
         options: `input_shape` fixes dimensions that the graph leaves free, apart from the batch.
 
     Raises:
-        SourceError: It cannot be read, is an artifact of ours, or reaches outside its folder.
+        SourceError: It cannot be read, is not valid or an artifact of ours, or reaches outside its
+            folder.
         UsageError: The options do not fit.
     """
     model, digest = load(path)
+    _check_valid(model, path)
     if MANIFEST_KEY in model.metadata_props:
         raise SourceError(
             f"{path} is an artifact of foldserve-export already; build from what it was made of"
@@ -62,11 +65,16 @@ def load(path: Path) -> tuple[ir.Model, str]:
     try:
         model = ir.load(path)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        size = sum(tensor.nbytes for tensor in _tensors(model))
     except Exception as error:
         raise SourceError(f"{path} is no ONNX model: {first_line(error)}") from error
     if not model.graph.outputs:
         raise SourceError(f"{path} is no ONNX model: it has no outputs")
-    _check_external(model, path)
+    if size > LARGEST:
+        raise SourceError(f"{path}: its weights are {size} bytes, an artifact holds {LARGEST}")
+    for tensor in _tensors(model):
+        if isinstance(tensor, ir.ExternalTensor):
+            _check_location(path.parent, str(tensor.location))
     try:
         ir.external_data.load_to_model(model)
     except Exception as error:
@@ -74,18 +82,16 @@ def load(path: Path) -> tuple[ir.Model, str]:
     return model, digest
 
 
-def _check_external(model: ir.Model, path: Path) -> None:
-    """Refuse tensors that lie outside the model's folder, and models too large for one file."""
-    size = 0
-    for tensor in _tensors(model):
-        size += tensor.nbytes
-        if isinstance(tensor, ir.ExternalTensor):
-            _check_location(path.parent, str(tensor.location))
-    if size > LARGEST:
-        raise SourceError(f"{path}: its weights are {size} bytes, an artifact holds {LARGEST}")
+def _check_valid(model: ir.Model, path: Path) -> None:
+    """Refuse what ONNX's checker refuses: whatever comes after this may rely on operands."""
+    try:
+        onnx.checker.check_model(ir.to_proto(model))
+    except Exception as error:
+        raise SourceError(f"{path} is no valid ONNX model: {first_line(error)}") from error
 
 
 def _check_location(folder: Path, location: str) -> None:
+    """Refuse external data that lies outside the folder of its model."""
     parts = PurePosixPath(location)
     if parts.is_absolute() or ".." in parts.parts:
         raise SourceError(f"external data {location!r} lies outside the model's folder")

@@ -191,6 +191,28 @@ def test_a_constant_on_the_left_of_a_matrix_product_is_left() -> None:
     assert "'x' is an input of the graph, not a constant" in kept_reason(proto)
 
 
+@pytest.mark.parametrize(
+    ("inputs", "weight", "output"),
+    [
+        ("double[n,3,4] x", (4,), "double[n,3] y"),
+        ("double[3] x", (2, 3, 3), "double[2,3] y"),
+    ],
+    ids=["a vector", "a stack"],
+)
+def test_a_product_with_what_is_not_one_matrix_is_left(
+    inputs: str, weight: tuple[int, ...], output: str
+) -> None:
+    """Its output may have two axes all the same, with the channels on the second."""
+    proto = model(
+        f"m = MatMul(x, w) {bn('m')}",
+        {"w": normal(*weight), **norm(3)},
+        inputs=inputs,
+        outputs=output,
+    )
+
+    assert kept_reason(proto) == f"the weight of MatMul 'm' has {len(weight)} axes, not two"
+
+
 @pytest.mark.parametrize("shape", [(5, 1), (5, 3), (1, 1, 3)])
 def test_a_matrix_product_whose_added_constant_is_no_row_is_left(shape: tuple[int, ...]) -> None:
     output = "double[5,3] y" if len(shape) == 2 else "double[1,5,3] y"
@@ -348,3 +370,18 @@ def test_a_weight_behind_what_only_carries_it_folds(carried: str) -> None:
     assert op_types(after) == ["Gemm"]
     x = normal(5, 4)
     assert np.allclose(reference(after, {"x": x}), reference(proto, {"x": x}), rtol=0, atol=EXACT)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("c = Conv(x)", "the weight of Conv 'c' is missing"),
+        ("c = ConvTranspose(x, w)", "the weight of ConvTranspose 'c' has 1 axes"),
+    ],
+)
+def test_an_invalid_operator_is_left_to_those_who_run_it(body: str, reason: str) -> None:
+    proto = model(
+        f"{body} {bn('c')}", {"w": normal(3), **norm(3)}, inputs=IMAGE, outputs="double y"
+    )
+
+    assert reason_unchecked(proto) == reason

@@ -95,6 +95,29 @@ def test_a_file_that_is_no_model_is_an_error(tmp_path: Path, content: bytes) -> 
         load(path)
 
 
+def test_a_tensor_without_a_type_is_an_error(tmp_path: Path) -> None:
+    given = proto()
+    given.graph.initializer[0].data_type = TensorProto.UNDEFINED
+
+    with pytest.raises(SourceError, match=r"m\.onnx is no ONNX model"):
+        load(saved(tmp_path / "m.onnx", given))
+
+
+@pytest.mark.parametrize("what", ["operand", "attribute", "value"])
+def test_a_graph_that_is_not_valid_is_an_error(tmp_path: Path, what: str) -> None:
+    given = proto()
+    conv, norm_node = given.graph.node
+    if what == "operand":
+        conv.input.pop()
+    elif what == "attribute":
+        norm_node.attribute.append(helper.make_attribute("epsilon", "small"))
+    else:
+        conv.input[0] = "from nowhere"
+
+    with pytest.raises(SourceError, match=r"m\.onnx is no valid ONNX model: "):
+        read_onnx(saved(tmp_path / "m.onnx", given), SourceOptions())
+
+
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="no such file"):
         load(tmp_path / "m.onnx")
