@@ -2,23 +2,22 @@
 
 Both run on the same seeded inputs, in batches of several sizes, and are held against the network in
 float64. The original runs without any optimization of ONNX Runtime, since those fold as well; the
-folded one runs with all of them, as it will be served.
-
-Relative error is ``max|y - reference| / max|reference|`` over all samples of an output; with
-several outputs the worst counts.
+folded one runs with all of them, as it will be served. `deviation` says what an error is.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, repeat
-from typing import Any
 
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
-from export import reference, runtime
+from export import deviation, reference, runtime
+from export.deviation import Arrays
 from export.errors import ParityError, SourceError
+from export.folding.engine import batch_norms
 from export.signature import Signature, draw, signature
 from export.sources.original import Feeds, Original
 
@@ -42,8 +41,6 @@ LARGEST_BATCH = 8  # keeps the float64 activations of a 224 x 224 network below 
 SMALL_INPUT = 3 * 64 * 64  # numbers; above, 64 samples in float64 take minutes
 FALLBACK_REFERENCE = "unfolded ONNX, ONNX Runtime without optimizations"
 
-Arrays = list[NDArray[Any]]
-
 
 @dataclass(frozen=True)
 class Parity:
@@ -54,7 +51,7 @@ class Parity:
         samples: How many inputs.
         seed: What they were drawn with.
         max_abs_error: Of the folded model.
-        max_rel_error: Of the folded model.
+        max_rel_error: Of the folded model; of outputs that are probabilities, in their logarithms.
         unfolded_max_rel_error: Of the original.
         top1_agreement: Share of samples whose largest output is the same; None if there are no
             rows of numbers to rank.
@@ -95,7 +92,8 @@ def measure(
             the error of the original if that is more.
 
     Raises:
-        SourceError: The original does not run, or not to finite numbers.
+        SourceError: The original does not run, not to finite numbers, or to the same for all
+            inputs, so that nothing can be told from them.
         ParityError: The folded model does not load or puts out other shapes, or the graph was
             converted wrongly.
     """
@@ -103,21 +101,27 @@ def measure(
     feeds = list(_batches(original, graph, samples, seed))
     unfolded_run = runtime.load(_serialized(original.model), optimized=False)
     folded_run = runtime.load(folded, optimized=True, error=ParityError)
-    unfolded = _joined([unfolded_run(batch) for batch in feeds])
+    unfolded = deviation.joined([unfolded_run(batch) for batch in feeds])
     _check_finite(unfolded)
     name, expected = _reference(original, feeds, unfolded)
-    actual = _joined([folded_run(batch) for batch in feeds])
+    actual = deviation.joined([folded_run(batch) for batch in feeds])
     _check_shapes(expected, actual)
-    unfolded_error = _relative(expected, unfolded)
+    shown = partial(deviation.unsaturated, smallest=_smallest_probabilities(original.model))
+    unfolded_error = deviation.relative(shown(expected), shown(unfolded))
+    if tolerance is None:
+        tolerance = _tolerance(original.model, unfolded_error)
+    count = sum(_rows(batch) for batch in feeds)
+    if count > 1 and batch_norms(original.model.graph):
+        _check_telling(shown(expected), tolerance)
     return Parity(
         reference=name,
-        samples=sum(_rows(batch) for batch in feeds),
+        samples=count,
         seed=seed,
-        max_abs_error=_rounded(float(np.max([*map(_absolute, expected, actual)]))),
-        max_rel_error=_rounded(_relative(expected, actual)),
+        max_abs_error=_rounded(deviation.absolute(expected, actual)),
+        max_rel_error=_rounded(deviation.relative(shown(expected), shown(actual))),
         unfolded_max_rel_error=_rounded(unfolded_error),
-        top1_agreement=_top1_agreement(expected, actual),
-        tolerance=_tolerance(original.model, unfolded_error) if tolerance is None else tolerance,
+        top1_agreement=deviation.top1_agreement(expected, actual),
+        tolerance=tolerance,
     )
 
 
@@ -136,7 +140,7 @@ def _batches(
 ) -> Iterator[Feeds]:
     rng = np.random.default_rng(seed)
     shape, value_range = original.input.shape, original.input.value_range
-    left = samples or (64 if int(np.prod(shape or ())) <= SMALL_INPUT else 16)
+    left = samples or (64 if math.prod(shape or ()) <= SMALL_INPUT else 16)
     sizes = chain(BATCH_SIZES, repeat(LARGEST_BATCH))
     row_shape = shape if len(graph.inputs) == 1 else None
     while left > 0:
@@ -146,21 +150,13 @@ def _batches(
 
 
 def _rows(feeds: Feeds) -> int:
-    first = next(iter(feeds.values()))
-    return first.shape[0] if first.ndim else 1
+    shapes = [array.shape for array in feeds.values()]
+    return shapes[0][0] if shapes and shapes[0] else 1
 
 
 def _serialized(model: ir.Model) -> bytes:
     data: bytes = ir.to_proto(model).SerializeToString(deterministic=True)
     return data
-
-
-def _joined(runs: Sequence[Arrays]) -> Arrays:
-    """Outputs of all batches, one array an output."""
-    return [
-        np.concatenate([np.atleast_1d(one) for one in outputs])
-        for outputs in zip(*runs, strict=True)
-    ]
 
 
 def _reference(original: Original, feeds: Sequence[Feeds], unfolded: Arrays) -> tuple[str, Arrays]:
@@ -170,7 +166,7 @@ def _reference(original: Original, feeds: Sequence[Feeds], unfolded: Arrays) -> 
     A graph in ONNX's reference implementation is the truth unless ONNX Runtime contradicts it.
     """
     if original.reference is not None:
-        expected = _joined([original.reference(batch) for batch in feeds])
+        expected = deviation.joined([original.reference(batch) for batch in feeds])
         if not _agree(expected, unfolded):
             raise ParityError(
                 f"the graph, before any fold, does not compute what {original.reference_name} does"
@@ -178,7 +174,7 @@ def _reference(original: Original, feeds: Sequence[Feeds], unfolded: Arrays) -> 
         return original.reference_name, expected
     try:
         evaluate = reference.in_float64(original.model)
-        expected = _joined([evaluate(batch) for batch in feeds])
+        expected = deviation.joined([evaluate(batch) for batch in feeds])
     except Exception:  # noqa: BLE001 - others' numpy code, on any operator: then do without
         return FALLBACK_REFERENCE, unfolded
     if _agree(expected, unfolded):
@@ -189,7 +185,7 @@ def _reference(original: Original, feeds: Sequence[Feeds], unfolded: Arrays) -> 
 def _agree(expected: Arrays, actual: Arrays) -> bool:
     if [array.shape for array in expected] != [array.shape for array in actual]:
         return False
-    return _relative(expected, actual) <= LARGEST_TRUSTED_ERROR
+    return deviation.relative(expected, actual) <= LARGEST_TRUSTED_ERROR
 
 
 def _check_shapes(expected: Arrays, actual: Arrays) -> None:
@@ -203,26 +199,27 @@ def _check_finite(outputs: Arrays) -> None:
         raise SourceError("the original itself puts out numbers that are not finite")
 
 
-def _absolute(expected: NDArray[Any], actual: NDArray[Any]) -> float:
-    difference = actual.astype(np.float64) - expected.astype(np.float64)
-    return float(np.abs(difference).max(initial=0.0))
+def _check_telling(expected: Arrays, tolerance: float) -> None:
+    if deviation.is_constant(expected, tolerance):
+        raise SourceError(
+            "the original puts out the same for every input that was drawn, so that a wrong fold "
+            "could not be told from a right one"
+        )
 
 
-def _relative(expected: Arrays, actual: Arrays) -> float:
-    """The worst relative error of any output; not a number if an output holds one."""
-    errors = []
-    for wanted, found in zip(expected, actual, strict=True):
-        error, scale = _absolute(wanted, found), _absolute(np.zeros(()), wanted)
-        # An output that is zero everywhere has no scale: then any difference is infinite.
-        errors.append(error / scale if scale else (np.inf if error else 0.0))
-    return float(np.max(errors))
+def _smallest_probabilities(model: ir.Model) -> list[float | None]:
+    """Of every output that holds probabilities, the smallest that its type stores in full."""
+    return [_smallest(value) if _is_softmax(value) else None for value in model.graph.outputs]
 
 
-def _top1_agreement(expected: Arrays, actual: Arrays) -> float | None:
-    wanted, found = expected[0], actual[0]
-    if wanted.ndim != 2 or wanted.shape[1] < 2:  # no rows of at least two numbers
-        return None
-    return float((wanted.argmax(axis=1) == found.argmax(axis=1)).mean())
+def _is_softmax(value: ir.Value) -> bool:
+    producer = value.producer()
+    return producer is not None and producer.op_type == "Softmax"
+
+
+def _smallest(value: ir.Value) -> float:
+    narrow = value.dtype == ir.DataType.FLOAT16
+    return float(np.finfo(np.float16 if narrow else np.float32).tiny)
 
 
 def _tolerance(model: ir.Model, unfolded_error: float) -> float:

@@ -280,3 +280,76 @@ def test_a_float64_evaluation_that_the_runtime_contradicts_is_not_believed() -> 
 
     assert parity.reference == verify.FALLBACK_REFERENCE
     assert parity.holds
+
+
+def scale_bias(by: float) -> Callable[[ir.Model], None]:
+    """A fold that is wrong, and more so the larger a bias is."""
+
+    def change(folded: ir.Model) -> None:
+        fold(folded)
+        bias = folded.graph.initializers["w_bias"]
+        assert bias.const_value is not None
+        bias.const_value = ir.tensor(bias.const_value.numpy() * np.float32(by))
+
+    return change
+
+
+def test_a_wrong_fold_does_not_hide_behind_a_saturated_softmax() -> None:
+    arrays = {
+        "w": normal(4, 3, 3, 3, dtype=np.float32),
+        "k": np.array(4, np.float32),
+        **norm(4, dtype=np.float32),
+        "bn_beta": np.array([0, 2, 4, 10], np.float32),  # always the last class, by far
+    }
+    proto = model(
+        f"c = Conv(x, w) {bn('c', 'z')} m = ReduceMean<axes=[2,3],keepdims=0>(z) l = Mul(m, k) "
+        "y = Softmax(l)",
+        arrays,
+        inputs="float[n,3,8,8] x",
+        outputs="float[n,4] y",
+    )
+
+    right = verify.measure(original(proto), serialized(proto))
+    wrong = verify.measure(original(proto), serialized(proto, scale_bias(1.01)))
+
+    assert right.holds
+    assert wrong.max_abs_error < right.tolerance  # of probabilities, the largest of which is 1
+    assert not wrong.holds
+
+
+def test_an_output_whose_first_axis_is_no_batch_is_compared_too() -> None:
+    arrays = {"w": normal(4, 3, 3, 3, dtype=np.float32), **norm(4, dtype=np.float32)}
+    proto = model(
+        f"c = Conv(x, w) {bn('c', 'z')} m = ReduceMean<axes=[2,3],keepdims=0>(z) y = Transpose(m)",
+        arrays,
+        inputs="float[n,3,8,8] x",
+        outputs="float[4,n] y",
+    )
+
+    assert verify.measure(original(proto), serialized(proto)).holds
+    assert not verify.measure(original(proto), serialized(proto, shift_bias(1e-3))).holds
+
+
+def test_a_network_that_puts_out_the_same_for_all_inputs_tells_nothing() -> None:
+    arrays = {"w": normal(4, 3, 3, 3, dtype=np.float32), **norm(4, dtype=np.float32)}
+    arrays["bn_beta"] = np.full(4, -1e3, np.float32)  # the ReLU behind it is dead
+    proto = model(
+        f"c = Conv(x, w) {bn('c', 'z')} y = Relu(z)",
+        arrays,
+        inputs="float[n,3,8,8] x",
+        outputs="float[n,4,6,6] y",
+    )
+
+    with pytest.raises(SourceError, match="the same for every input"):
+        verify.measure(original(proto), serialized(proto))
+
+
+def test_without_batch_norm_it_may() -> None:
+    proto = model(
+        "y = Relu(k)", {"k": normal(2, 3, dtype=np.float32)}, inputs="", outputs="float y"
+    )
+
+    parity = verify.measure(original(proto), serialized(proto), samples=3)
+
+    assert parity.samples == 3
+    assert parity.holds
