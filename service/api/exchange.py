@@ -1,6 +1,8 @@
 """Reading a request's body and writing an answer, for every endpoint."""
 
-from typing import Any
+import asyncio
+from collections.abc import Awaitable
+from typing import Any, TypeVar
 
 import orjson
 from starlette.requests import ClientDisconnect, Request
@@ -8,6 +10,8 @@ from starlette.responses import Response
 
 from service.errors import BodyTooLarge, InvalidJSON, UnsupportedEncoding
 from service.lifecycle import Service
+
+Answer = TypeVar("Answer")
 
 
 def service_of(request: Request) -> Service:
@@ -48,6 +52,33 @@ async def _receive(request: Request, limit: int) -> bytes:
         chunks.append(chunk)
         if not message.get("more_body", False):
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+async def while_connected(request: Request, answer: Awaitable[Answer]) -> Answer:
+    """Return what is awaited; it is cancelled at once if the client goes away.
+
+    Args:
+        request: whose body has been read, so that the next message is the connection's end.
+        answer: what the client waits for.
+
+    Raises:
+        ClientDisconnect: the client went away.
+    """
+    work = asyncio.ensure_future(answer)
+    gone = asyncio.ensure_future(_disconnected(request))
+    try:
+        await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            raise ClientDisconnect
+        return work.result()
+    finally:
+        work.cancel()
+        gone.cancel()
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def parse_json(body: bytes) -> Any:

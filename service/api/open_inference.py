@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from service import errors, schemas
 from service.api.documentation import add, reference
-from service.api.exchange import json_answer, parse_json, read_body, service_of
+from service.api.exchange import json_answer, parse_json, read_body, service_of, while_connected
 from service.api.repository import tensor
 from service.errors import InvalidRequest
 from service.predictor import Tensors
@@ -97,7 +97,7 @@ async def infer(request: Request) -> Response:
     signature = predictor.model.signature
     request_id = _request_id(document)
     wanted = _wanted_outputs(document, signature)
-    outputs = await predictor.infer(_inputs(document, signature))
+    outputs = await while_connected(request, predictor.infer(_inputs(document, signature)))
     return json_answer(
         {
             "model_name": entry.name,

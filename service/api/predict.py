@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from service import errors, schemas
 from service.api.documentation import add
-from service.api.exchange import json_answer, read_body, service_of
+from service.api.exchange import json_answer, read_body, service_of, while_connected
 from service.api.multipart import FIELD, file_part, is_multipart
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
@@ -79,7 +79,7 @@ async def predict(request: Request) -> Response:
     content_type = request.headers.get("content-type", "")
     if is_multipart(content_type):
         image = file_part(image, content_type)
-    predictions = await predictor.classify(image, top_k)
+    predictions = await while_connected(request, predictor.classify(image, top_k))
     return json_answer(
         {
             "model": entry.name,

@@ -37,7 +37,7 @@ class Server:
 
 
 def found(pattern: str, text: str) -> str:
-    match = re.search(pattern, text)
+    match = re.search(pattern, text, re.MULTILINE)
     assert match, f"{pattern} is not in {text!r}"
     return match[1]
 

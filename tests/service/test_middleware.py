@@ -10,7 +10,9 @@ import pytest
 import structlog
 
 from service.app import create_app
+from tests.service import zoo
 from tests.service.apps import running, service_of, serving, settings
+from tests.service.fakes import FakeModel
 from tests.service.images import grey
 
 pytestmark = pytest.mark.anyio
@@ -143,3 +145,36 @@ async def test_a_client_that_goes_away_is_no_error(models: Path) -> None:
         counted = service_of(app).metrics.exposition().decode()
     assert sent == []
     assert 'route="/models/{name}/predict",status="499"' in counted
+
+
+async def test_a_request_whose_client_went_away_leaves_the_queue_and_is_counted(
+    tmp_path: Path,
+) -> None:
+    zoo.put(tmp_path, "fake", 1, zoo.doubler())
+    model = FakeModel(held=True)
+    app = create_app(settings(tmp_path, warm_up=False), lambda _path, _options: model)
+    body = b'{"inputs":[{"name":"x","shape":[1,3],"datatype":"FP32","data":[1,2,3]}]}'
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    def call(*messages: dict[str, Any]) -> asyncio.Task[None]:
+        coming: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        for message in ({"type": "http.request", "body": body}, *messages):
+            coming.put_nowait(message)
+        where = scope() | {"path": "/v2/models/fake/infer"}
+        return asyncio.ensure_future(app(where, coming.get, send))
+
+    async with running(app):
+        first = call()
+        await asyncio.to_thread(model.began.acquire)
+        await call({"type": "http.request", "body": b""}, {"type": "http.disconnect"})
+        counted = service_of(app).metrics.exposition().decode()
+        assert sent == []
+        model.go.set()
+        await first
+    assert 'foldserve_waiting_rows{model="fake",version="1"} 0.0' in counted
+    assert 'route="/v2/models/{name}/infer",status="499"' in counted
+    assert len(model.runs) == 1
+    assert sent[0]["status"] == 200

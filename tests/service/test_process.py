@@ -32,6 +32,11 @@ def receive(connection: socket.socket, until: bytes) -> bytes:
     return data
 
 
+def metric(running: Server, name: str) -> float:
+    text = httpx.get(f"{running.url}/metrics", timeout=PATIENCE_S).text
+    return float(found(rf"^{re.escape(name)} (\S+)$", text))
+
+
 def until_it_listens_no_more(running: Server) -> None:
     with suppress(ConnectionError):  # refused, or reset between the two
         while True:
@@ -95,6 +100,28 @@ def test_a_body_that_never_ends_does_not_keep_the_server_past_its_grace_time(
         receive(connection, b"100 Continue")
         assert running.stop() == 0
         assert b"503 Service Unavailable" in receive(connection, b'"code":"shutting_down"')
+
+
+def test_a_client_that_hangs_up_while_its_request_waits_costs_no_run(models: Path) -> None:
+    zoo.put(models, "endless", 1, zoo.endless())
+    body = JSON.replace(b"[1,3]", b"[1]").replace(b"[1,2,3]", b"[1]")
+    head = (
+        f"POST /v2/models/endless/infer HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    waiting = 'foldserve_waiting_rows{model="endless",version="1"}'
+    begun = 'foldserve_queue_seconds_count{model="endless",version="1"}'
+    with server(models, WARM_UP="no", GRACE_S=0.1) as running, connect(running) as first:
+        first.sendall(head.encode() + body)
+        while metric(running, begun) < 1:
+            pass  # the first request is on its way to its run, which does not end
+        with connect(running) as second:
+            second.sendall(head.encode() + body)
+            while metric(running, waiting) < 1:
+                pass  # the second is on its way to the queue
+        deadline = time.monotonic() + PATIENCE_S
+        while metric(running, waiting):
+            assert time.monotonic() < deadline, "the request of a client that is gone still waits"
+        assert running.stop() == 0
 
 
 def test_with_a_drain_delay_it_is_not_ready_at_once_and_still_answers(models: Path) -> None:
