@@ -124,12 +124,20 @@ class Service:
         try:
             model = await asyncio.to_thread(self._open, entry)
         except ModelLoadError as error:
-            log.warning("model failed", model=entry.name, version=entry.version, reason=str(error))
-            self.metrics.model_ready(entry.name, entry.version, ready=False)
-            return entry.failed(str(error))
+            return self._failed(entry, str(error))
+        except StartError:
+            raise
+        except Exception as error:  # a damaged file fails in the runtime's bindings, or in memory
+            log.exception("unexpected error", model=entry.name, version=entry.version)
+            return self._failed(entry, f"unexpected {type(error).__name__}; the log has it")
         log.info("model ready", model=entry.name, version=entry.version, provider=model.provider)
         self.metrics.model_ready(entry.name, entry.version, ready=True)
         return entry.ready(self._predictor(entry, model))
+
+    def _failed(self, entry: Entry, reason: str) -> Entry:
+        log.warning("model failed", model=entry.name, version=entry.version, reason=reason)
+        self.metrics.model_ready(entry.name, entry.version, ready=False)
+        return entry.failed(reason)
 
     def _open(self, entry: Entry) -> Model:
         if not entry.path.is_file():
@@ -166,5 +174,5 @@ class Service:
         )
 
 
-def _log_ignored(folder: str) -> None:
-    log.warning("folder ignored: its name is no model's or version's", folder=folder)
+def _log_ignored(folder: str, reason: str) -> None:
+    log.warning("folder ignored", folder=folder, reason=reason)

@@ -114,34 +114,40 @@ class Repository:
         return entry, entry.predictor
 
 
-def find_models(root: Path, on_ignored: Callable[[str], None]) -> Iterator[Entry]:
+def find_models(root: Path, on_ignored: Callable[[str, str], None]) -> Iterator[Entry]:
     """List the versions in a repository; nothing is opened.
 
     Args:
         root: the repository's folder.
-        on_ignored: told each folder whose name is no name or version.
+        on_ignored: told each folder that is no model or version, and why.
 
     Raises:
-        StartError: the folder cannot be listed.
+        StartError: the repository cannot be listed.
     """
-    for model in _folders(root):
+    try:
+        models = _folders(root)
+    except OSError as error:
+        raise StartError(
+            f"cannot list the model repository {root}: {error.strerror};"
+            " set FOLDSERVE_MODELS to a folder of <name>/<version>/model.onnx"
+        ) from None
+    for model in models:
         if not _NAME.fullmatch(model.name):
-            on_ignored(model.name)
+            on_ignored(model.name, "its name is no model's")
             continue
-        for version in _folders(model):
+        try:
+            versions = _folders(model)
+        except OSError as error:
+            on_ignored(model.name, f"it cannot be listed: {error.strerror}")
+            continue
+        for version in versions:
             if _VERSION.fullmatch(version.name):
                 yield Entry(model.name, version.name, version / MODEL_FILE)
             else:
-                on_ignored(f"{model.name}/{version.name}")
+                on_ignored(f"{model.name}/{version.name}", "its name is no version's")
 
 
 def _folders(parent: Path) -> list[Path]:
     """Return the folders in a folder, hidden ones left out."""
-    try:
-        found = sorted(parent.iterdir())
-    except OSError as error:
-        raise StartError(
-            f"cannot list the model repository {parent}: {error.strerror};"
-            " set FOLDSERVE_MODELS to a folder of <name>/<version>/model.onnx"
-        ) from None
+    found = sorted(parent.iterdir())
     return [path for path in found if path.is_dir() and not path.name.startswith(".")]

@@ -80,10 +80,23 @@ async def test_a_broken_version_is_reported_and_stops_no_other(models: Path) -> 
     assert infer.json()["model_version"] == "1"
 
 
+async def test_a_file_that_fails_in_an_unforeseen_way_stops_no_other_model(models: Path) -> None:
+    damaged = zoo.doubler(metadata={"author": "nobody"}).SerializeToString()
+    path = zoo.put(models, "damaged", 1, zoo.doubler())
+    path.write_bytes(damaged.replace(b"nobody", b"\xff" * 6))  # no UTF-8: the bindings raise
+    zoo.put(models, "huge", 1, zoo.doubler(shape=(2**31, 2**31)))  # its zeros fit in no memory
+    async with serving(models) as client:
+        listed = (await client.get("/models")).json()["models"]
+    versions = {each["name"]: each["versions"][0] for each in listed}
+    assert versions["damaged"]["reason"] == "unexpected UnicodeDecodeError; the log has it"
+    assert versions["huge"]["state"] == "failed"
+    assert versions["brightness"]["state"] == "ready"
+
+
 async def test_a_folder_that_is_no_model_is_told_in_the_log(models: Path) -> None:
     (models / "doubler" / "latest").mkdir()
     with structlog.testing.capture_logs() as lines:
         async with serving(models):
             pass
-    ignored = [each["folder"] for each in lines if each["event"].startswith("folder ignored")]
+    ignored = [each["folder"] for each in lines if each["event"] == "folder ignored"]
     assert ignored == ["doubler/latest"]

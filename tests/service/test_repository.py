@@ -1,5 +1,6 @@
 """What a folder of models means."""
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,22 @@ from service.repository import Entry, Repository, find_models
 PREDICTOR: Any = object()
 
 
+class Guarded(type(Path())):  # type: ignore[misc]  # the platform's own class of paths
+    """A path whose folder `locked` only another user may list."""
+
+    def iterdir(self) -> Any:
+        if self.name == "locked":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return super().iterdir()
+
+
 def found(root: Path) -> tuple[list[str], list[str]]:
     ignored: list[str] = []
-    entries = [f"{each.name}/{each.version}" for each in find_models(root, ignored.append)]
+
+    def on_ignored(folder: str, _reason: str) -> None:
+        ignored.append(folder)
+
+    entries = [f"{each.name}/{each.version}" for each in find_models(root, on_ignored)]
     return entries, ignored
 
 
@@ -27,6 +41,12 @@ def test_models_and_versions_are_the_folders(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "README.md").touch()
     assert found(tmp_path) == (["digits/1", "digits/2", "other/7"], [])
+
+
+def test_a_folder_that_cannot_be_listed_is_told_and_stops_no_other(tmp_path: Path) -> None:
+    for folder in ("digits/1", "locked/1", "other/1"):
+        (tmp_path / folder).mkdir(parents=True)
+    assert found(Guarded(tmp_path)) == (["digits/1", "other/1"], ["locked"])
 
 
 @pytest.mark.parametrize("version", ["01", "0", "-1", "v1", "1.0", "latest", "¹", "9" * 30])
