@@ -4,6 +4,7 @@ Exit codes: 0 done; 1 what was checked is not so (parity, nothing folded); 2 bad
 """
 
 import json
+import logging
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +15,7 @@ from typer.core import TyperGroup
 
 from export import latency, manifest, pipeline, report
 from export.artifact import Place
-from export.errors import ExportError, NothingFoldedError
+from export.errors import ExportError, NothingFoldedError, first_line
 from export.pipeline import ParityOptions
 from export.signature import signature
 from export.sources.onnx import load
@@ -22,7 +23,7 @@ from export.sources.options import SourceOptions, parse_numbers, parse_shape
 
 
 class Commands(TyperGroup):
-    """The group of commands, which turns our own errors into one line and an exit code."""
+    """The group of commands, which turns errors into one line and an exit code."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""
@@ -31,6 +32,9 @@ class Commands(TyperGroup):
         except ExportError as error:
             typer.echo(f"foldserve-export: {error}", err=True)
             raise typer.Exit(error.exit_code) from error
+        except OSError as error:  # a path that the system refuses even to look at
+            typer.echo(f"foldserve-export: {first_line(error)}", err=True)
+            raise typer.Exit(ExportError.exit_code) from error
 
 
 app = typer.Typer(
@@ -83,6 +87,8 @@ Tolerance = Annotated[
 @app.callback()
 def _commands() -> None:
     """Fold batch normalization into the weights and write one ONNX file, verified."""
+    # It warns of graphs that are not valid; our own errors say that, once.
+    logging.getLogger("onnx_ir").setLevel(logging.ERROR)
 
 
 @app.command()
@@ -168,6 +174,7 @@ def verify(
     ],
     weights: Weights = None,
     input_shape: Input = None,
+    color: Color = None,
     mean: Mean = None,
     std: Std = None,
     samples: Samples = None,
@@ -178,6 +185,7 @@ def verify(
     options = SourceOptions(
         weights=weights,
         input_shape=parse_shape(input_shape),
+        color=color,
         mean=parse_numbers(mean, "--mean"),
         std=parse_numbers(std, "--std"),
         seed=seed,

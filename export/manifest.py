@@ -2,21 +2,23 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from importlib.metadata import version
 from typing import Any
 
 import onnx_ir as ir
 
 from export import runtime
-from export.errors import ArtifactError, UsageError
-from export.folding import FoldReport
+from export.errors import ArtifactError, UsageError, first_line
+from export.folding import BatchNormOutcome, FoldReport
 from export.signature import Signature, signature
 from export.sources.original import ImageInput, Original
 from export.verify import Parity
 
 FORMAT_VERSION = 1
 KEY = "foldserve.manifest"
+
+OUTCOME = frozenset(field.name for field in fields(BatchNormOutcome))
 
 Manifest = dict[str, Any]
 
@@ -77,19 +79,38 @@ def read(model: ir.Model) -> Manifest | None:
         return None
     try:
         manifest = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ArtifactError(f"the manifest is no JSON: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise ArtifactError(f"the manifest is no JSON: {first_line(error)}") from error
     found = manifest.get("format_version") if isinstance(manifest, dict) else None
     if found != FORMAT_VERSION:
         raise ArtifactError(
             f"the manifest has format_version {found!r}, this version reads {FORMAT_VERSION}"
         )
+    _check_whole(manifest)
     return dict(manifest)
+
+
+def _check_whole(manifest: Manifest) -> None:
+    """Refuse a manifest without what is shown of every artifact."""
+    fold, parity, labels = (manifest.get(name) for name in ("fold", "parity", "labels"))
+    nodes = fold.get("nodes") if isinstance(fold, dict) else None
+    if not isinstance(nodes, list) or not all(
+        isinstance(node, dict) and node.keys() >= OUTCOME for node in nodes
+    ):
+        raise ArtifactError("the manifest does not say what became of every batch norm")
+    if not isinstance(parity, dict):
+        raise ArtifactError("the manifest does not say what was measured")
+    if labels is not None and not _is_text(labels):
+        raise ArtifactError("the manifest has labels that are no text")
+
+
+def _is_text(labels: object) -> bool:
+    return isinstance(labels, list) and all(isinstance(label, str) for label in labels)
 
 
 def _check_labels(labels: Sequence[str], graph: Signature) -> None:
     shape = graph.outputs[0].shape or ()
-    if len(graph.outputs) != 1 or not shape:
+    if len(graph.outputs) != 1 or len(shape) != 2:
         raise UsageError("--labels: the model does not put out one row of numbers for an input")
     if isinstance(shape[-1], int) and shape[-1] != len(labels):
         raise UsageError(f"--labels: {len(labels)} labels for {shape[-1]} outputs")

@@ -1,5 +1,6 @@
 """From a source to an artifact: read, fold, verify, write. What fails leaves no file."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,7 @@ import onnx_ir as ir
 
 from export import artifact, manifest, sources, verify
 from export.artifact import Place
-from export.errors import ArtifactError, NothingFoldedError
+from export.errors import ArtifactError, NothingFoldedError, UsageError
 from export.folding import FoldReport, fold
 from export.manifest import Manifest
 from export.sources.options import SourceOptions
@@ -31,6 +32,13 @@ class ParityOptions:
     samples: int | None = None
     seed: int = 0
     tolerance: float | None = None
+
+    def __post_init__(self) -> None:
+        """Raise `UsageError` for numbers that would verify nothing."""
+        if self.samples is not None and self.samples < 1:
+            raise UsageError(f"--samples {self.samples}: take at least 1")
+        if self.tolerance is not None and not math.isfinite(self.tolerance):
+            raise UsageError(f"--tolerance {self.tolerance}: take a finite number, like 1e-5")
 
 
 @dataclass(frozen=True)

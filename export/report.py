@@ -60,7 +60,7 @@ def print_fold(console: Console, nodes: Sequence[Mapping[str, Any]]) -> None:
         return
     table = _table("batch norms", "node", "outcome")
     for node in nodes:
-        table.add_row(node["name"], OUTCOMES[node["outcome"]].format_map(node))
+        table.add_row(node["name"], OUTCOMES.get(node["outcome"], "{outcome}").format_map(node))
     console.print(table)
 
 

@@ -1,5 +1,6 @@
 """What a graph takes and gives, and numbers to try it with."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -7,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from export.errors import SourceError
-from export.sources.original import Feeds
+from export.sources.original import LARGEST_INPUT, Feeds
 
 Dimension = int | str | None
 
@@ -79,12 +80,15 @@ def draw(
         value_range: Smallest and largest value; floats without it are standard normal.
 
     Raises:
-        SourceError: A dimension is free and nothing says its size.
+        SourceError: A dimension is free and nothing says its size, or they are all too large.
     """
-    return {
-        tensor.name: _draw_one(tensor, _sizes(tensor, rows, row_shape), rng, value_range)
-        for tensor in inputs
-    }
+    feeds = {}
+    for tensor in inputs:
+        shape = _sizes(tensor, rows, row_shape)
+        if math.prod(shape) > rows * LARGEST_INPUT:
+            raise SourceError(f"input '{tensor.name}' is too large to draw: {list(shape)}")
+        feeds[tensor.name] = _draw_one(tensor, shape, rng, value_range)
+    return feeds
 
 
 def _sizes(tensor: Tensor, rows: int, row_shape: tuple[int, ...] | None) -> tuple[int, ...]:

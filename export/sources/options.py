@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from export.errors import UsageError
-from export.sources.original import ImageInput, TensorInput
+from export.sources.original import LARGEST_INPUT, ImageInput, TensorInput
 
 CHANNELS = {"L": 1, "RGB": 3}
+MOST_DIGITS = 9  # of one size
 RESIZE_FILTERS = ("nearest", "box", "bilinear", "bicubic", "lanczos")
 
 
@@ -40,6 +41,10 @@ class SourceOptions:
 
     def __post_init__(self) -> None:
         """Raise `UsageError` for values that no source could use."""
+        if self.input_shape is not None and math.prod(self.input_shape) > LARGEST_INPUT:
+            raise UsageError(
+                f"--input {_times(self.input_shape)}: more than {LARGEST_INPUT} numbers"
+            )
         if self.color is not None and self.color not in CHANNELS:
             raise UsageError(f"--color {self.color}: take one of {', '.join(CHANNELS)}")
         if self.resize_filter is not None and self.resize_filter not in RESIZE_FILTERS:
@@ -109,7 +114,7 @@ def read_labels(path: Path | None) -> tuple[str, ...] | None:
     if path is None:
         return None
     try:
-        labels = tuple(path.read_text("utf-8").rstrip("\n").splitlines())
+        labels = tuple(path.read_text("utf-8-sig").rstrip("\n").splitlines())
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--labels {path}: cannot be read ({error})") from error
     if not labels or not all(label.strip() for label in labels):
@@ -126,7 +131,7 @@ def parse_shape(text: str | None) -> tuple[int, ...] | None:
     if text is None:
         return None
     parts = text.lower().split("x")
-    if not all(part.isdecimal() and int(part) > 0 for part in parts):
+    if not all(part.isdecimal() and len(part) <= MOST_DIGITS and int(part) > 0 for part in parts):
         raise UsageError(f"--input {text}: write the shape of one input like 3x224x224")
     return tuple(int(part) for part in parts)
 

@@ -13,6 +13,9 @@ Feeds = Mapping[str, NDArray[Any]]
 Reference = Callable[[Feeds], list[NDArray[np.float64]]]
 
 PIXEL_RANGE = (0.0, 255.0)
+LARGEST_INPUT = (
+    1 << 27
+)  # numbers: one input of 1 GB in float64, the most that is worth verifying on
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from export.errors import UsageError
+from export.folding.affine import InexactError, cast
 from export.sources.original import PIXEL_RANGE, Feeds, Reference
 
 
@@ -45,9 +47,15 @@ def normalization(
 
 
 def prepend(model: ir.Model, pixels: ir.Value, steps: Normalization) -> None:
-    """Put Sub and Mul between an input of a model and all its readers, in place."""
+    """Put Sub and Mul between an input of a model and all its readers, in place.
+
+    Raises:
+        UsageError: The input is an output as well, or the numbers do not fit its type.
+    """
     graph = model.graph
     uses = pixels.uses()
+    if pixels.is_graph_output():
+        raise UsageError(f"--mean, --std: the model puts out its input '{pixels.name}' as it is")
     offset = _initializer(graph, "pixel_offset", steps.offset, pixels)
     factor = _initializer(graph, "pixel_factor", steps.factor, pixels)
     centred = ir.node("Sub", [pixels, offset], name="pixels/Sub")
@@ -65,7 +73,10 @@ def _initializer(
 ) -> ir.Value:
     dtype = like.dtype or ir.DataType.FLOAT
     name = _free(graph, name)
-    tensor = ir.tensor(values.astype(dtype.numpy()), name=name)
+    try:
+        tensor = ir.tensor(cast(values, dtype.numpy()), name=name)
+    except InexactError as error:
+        raise UsageError(f"--mean, --std: too large or too small for {dtype.name}") from error
     value = ir.Value(
         name=name, shape=ir.Shape(values.shape), type=ir.TensorType(dtype), const_value=tensor
     )

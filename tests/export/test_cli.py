@@ -90,6 +90,8 @@ def test_a_kept_batch_norm_is_named_with_its_reason(tmp_path: Path) -> None:
         (["--color", "CMYK"], "--color CMYK: take one of L, RGB"),
         (["--weights", "none.pth"], "--weights none.pth"),
         (["--labels", "none.txt"], "--labels none.txt: cannot be read"),
+        (["--tolerance", "inf"], "--tolerance inf: take a finite number"),
+        (["--name", "a" * 300], "File name too long"),
     ],
 )
 def test_bad_usage_is_one_line_and_exit_code_2(
@@ -179,6 +181,45 @@ def test_inspect_shows_of_a_plain_onnx_file_what_there_is(tmp_path: Path) -> Non
         "dtype": "FLOAT",
         "shape": ["n", None],
     }
+
+
+def test_a_path_that_the_system_refuses_is_one_line_and_exit_code_2() -> None:
+    result = run("inspect", "x" * 5000)
+
+    assert result.exit_code == 2
+    assert "File name too long" in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_libraries_do_not_add_lines_of_their_own(tmp_path: Path) -> None:
+    """Neither the reader, on a graph that is not valid, nor ONNX Runtime, on one that fails."""
+    invalid = model("y = Relu(q)", {}, inputs="float[n,3] x", outputs="float[n,3] y")
+    failing = model(
+        "y = Add(x, k)",
+        {"k": normal(2, dtype=np.float32)},
+        inputs="float[n,m] x",
+        outputs="float[n,m] y",
+    )
+    onnx.save(invalid, tmp_path / "invalid.onnx")
+    onnx.save(failing, tmp_path / "failing.onnx")
+    given = ("--name", "m", "--output", tmp_path, "--input", "3")
+
+    for name in ("invalid.onnx", "failing.onnx"):
+        done = module("build", tmp_path / name, *given)
+        assert done.returncode == 2
+        assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+
+
+def test_verify_draws_pixels_as_build_did(tmp_path: Path) -> None:
+    assert build(tmp_path, "--color", "RGB").exit_code == 0
+    path = tmp_path / "small/1/model.onnx"
+    built = json.loads(run("inspect", path, "--json").stdout)["manifest"]["parity"]
+    given = ("--against", SMALL, "--input", "3x8x8", "--color", "RGB", "--samples", "6")
+
+    shown = run("verify", path, *given)
+
+    assert shown.exit_code == 0
+    assert f"{built['max_abs_error']:.3g}" in shown.stdout
 
 
 def test_inspect_of_what_is_no_model_is_exit_code_2(tmp_path: Path) -> None:

@@ -247,6 +247,31 @@ def test_labels_need_one_row_of_outputs(tmp_path: Path) -> None:
     assert built.manifest["output"] is None
 
 
+def test_labels_need_rows_and_no_maps(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    maps = "float[n,2,4,3] "
+    onnx.save(model("y = Relu(x)", {}, inputs=f"{maps} x", outputs=f"{maps} y"), path)
+    options = SourceOptions(labels=labels_file(tmp_path, 3))
+
+    with pytest.raises(UsageError, match="does not put out one row"):
+        pipeline.build(str(path), Place(tmp_path, "m", 1), options, FEW)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"samples": 0}, "--samples 0: take at least 1"),
+        ({"tolerance": float("inf")}, "--tolerance inf: take a finite number"),
+        ({"tolerance": float("nan")}, "--tolerance nan: take a finite number"),
+    ],
+)
+def test_numbers_that_would_verify_nothing_are_refused(
+    fields: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        ParityOptions(**fields)
+
+
 def test_several_inputs_are_verified_and_left_undescribed(tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
     onnx.save(
@@ -286,6 +311,14 @@ def test_an_artifact_is_not_exported_again(tmp_path: Path) -> None:
         ("{", "no JSON"),
         ("[]", "format_version None"),
         ('{"format_version": 2}', "format_version 2, this version reads 1"),
+        ("[" * 100_000, "no JSON"),
+        ('{"format_version": 1}', "does not say what became of every batch norm"),
+        ('{"format_version": 1, "fold": {"nodes": [{}]}}', "what became of every batch norm"),
+        ('{"format_version": 1, "fold": {"nodes": []}}', "does not say what was measured"),
+        (
+            '{"format_version": 1, "fold": {"nodes": []}, "parity": {}, "labels": [1]}',
+            "labels that are no text",
+        ),
     ],
 )
 def test_a_manifest_that_is_none_is_not_read(text: str, message: str) -> None:

@@ -63,3 +63,8 @@ def test_a_size_that_nothing_says_is_asked_for() -> None:
     with pytest.raises(SourceError, match="rank of input 'x' is not known: give --input"):
         draw(unknown, 1, rng())
     assert draw(free, 2, rng(), row_shape=(3, 5))["x"].shape == (2, 3, 5)
+
+
+def test_an_input_too_large_to_draw_is_refused() -> None:
+    with pytest.raises(SourceError, match="input 'x' is too large to draw"):
+        draw(of("float[n,1000000000000] x"), 1, rng())

@@ -254,3 +254,22 @@ def test_pixels_are_normalized_for_one_input_of_floats_alone(
 
     with pytest.raises(UsageError, match=message):
         read_onnx(saved(tmp_path / "m.onnx", given), options)
+
+
+@pytest.mark.parametrize(
+    ("body", "outputs"),
+    [("", "float[n,3,8,8] x"), ("y = Relu(x)", "float[n,3,8,8] y, float[n,3,8,8] x")],
+    ids=["a graph without nodes", "an input that is an output as well"],
+)
+def test_pixels_that_are_put_out_as_they_are_cannot_be_normalized(
+    tmp_path: Path, body: str, outputs: str
+) -> None:
+    given = model(body, {}, inputs="float[n,3,8,8] x", outputs=outputs)
+
+    with pytest.raises(UsageError, match="puts out its input 'x' as it is"):
+        read_onnx(saved(tmp_path / "m.onnx", given), SourceOptions(mean=(0.5,)))
+
+
+def test_a_mean_beyond_the_type_of_the_pixels_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--mean, --std: too large or too small for FLOAT"):
+        read_onnx(saved(tmp_path / "m.onnx", proto()), SourceOptions(mean=(1e300,)))

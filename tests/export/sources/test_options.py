@@ -25,7 +25,7 @@ def test_shapes_and_numbers_are_parsed() -> None:
     assert parse_numbers(None, "--mean") is None
 
 
-@pytest.mark.parametrize("text", ["", "3x", "3x-2", "3,4", "axb", "0x3"])
+@pytest.mark.parametrize("text", ["", "3x", "3x-2", "3,4", "axb", "0x3", "9" * 5000])
 def test_what_is_no_shape_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="write the shape of one input like 3x224x224"):
         parse_shape(text)
@@ -44,6 +44,7 @@ def test_what_are_no_numbers_is_refused(text: str) -> None:
         ({"resize_filter": "magic"}, "--resize-filter magic: take one of nearest"),
         ({"crop_fraction": 0.0}, "--crop-fraction 0.0"),
         ({"crop_fraction": 1.5}, "--crop-fraction 1.5"),
+        ({"input_shape": (3, 10**6, 10**6)}, "--input 3x1000000x1000000: more than 134217728"),
         ({"std": (0.1, 0.0)}, "--std: every number must be positive"),
     ],
 )
@@ -83,7 +84,7 @@ def test_image_options_must_fit_the_input(
 
 def test_labels_are_one_a_line(tmp_path: Path) -> None:
     path = tmp_path / "labels.txt"
-    path.write_bytes("tench\r\ngoldfish, Carassius\nzwölf\n".encode())
+    path.write_bytes("tench\r\ngoldfish, Carassius\nzwölf\n".encode("utf-8-sig"))
 
     assert read_labels(path) == ("tench", "goldfish, Carassius", "zwölf")
     assert read_labels(None) is None
