@@ -14,10 +14,11 @@ from service.errors import ModelLoadError, NotReady, StartError
 from service.manifest import ImageInput
 from service.metrics import Metrics
 from service.model import Model, RunOptions, open_model, prepare_provider
-from service.predictor import Predictor, warm_up
+from service.predictor import Predictor
 from service.preprocessing import ImageTensor, image_tensor
 from service.repository import Entry, Repository, find_models
 from service.settings import Settings
+from service.warm_up import keeps_rows_apart, warm_up
 
 log = structlog.get_logger()
 
@@ -122,7 +123,7 @@ class Service:
     async def _load(self, entry: Entry) -> Entry:
         """Return the entry as ready or as failed; a broken model stops no other."""
         try:
-            model = await asyncio.to_thread(self._open, entry)
+            model, batches = await asyncio.to_thread(self._open, entry)
         except ModelLoadError as error:
             return self._failed(entry, str(error))
         except StartError:
@@ -130,16 +131,23 @@ class Service:
         except Exception as error:  # a damaged file fails in the runtime's bindings, or in memory
             log.exception("unexpected error", model=entry.name, version=entry.version)
             return self._failed(entry, f"unexpected {type(error).__name__}; the log has it")
-        log.info("model ready", model=entry.name, version=entry.version, provider=model.provider)
+        log.info(
+            "model ready",
+            model=entry.name,
+            version=entry.version,
+            provider=model.provider,
+            batched=batches,
+        )
         self.metrics.model_ready(entry.name, entry.version, ready=True)
-        return entry.ready(self._predictor(entry, model))
+        return entry.ready(self._predictor(entry, model, batches=batches))
 
     def _failed(self, entry: Entry, reason: str) -> Entry:
         log.warning("model failed", model=entry.name, version=entry.version, reason=reason)
         self.metrics.model_ready(entry.name, entry.version, ready=False)
         return entry.failed(reason)
 
-    def _open(self, entry: Entry) -> Model:
+    def _open(self, entry: Entry) -> tuple[Model, bool]:
+        """Return the model and whether requests may share its runs."""
         if not entry.path.is_file():
             raise ModelLoadError("there is no file model.onnx in the version's folder")
         settings = self.settings
@@ -147,17 +155,20 @@ class Service:
             entry.path,
             RunOptions(settings.provider, settings.intra_op_threads, settings.cuda_cpu_fallback),
         )
+        batches = model.signature.batches
         if settings.warm_up:
             warm_up(model)
-        return model
+            batches = batches and keeps_rows_apart(model)
+        return model, batches
 
-    def _predictor(self, entry: Entry, model: Model) -> Predictor:
+    def _predictor(self, entry: Entry, model: Model, *, batches: bool) -> Predictor:
         settings = self.settings
         limits = Limits(
             settings.max_batch_size, settings.max_queue_size, settings.max_queue_delay_ms / 1000
         )
         metrics = self.metrics.model(entry.name, entry.version)
-        return Predictor(model, self._decoder, limits, settings.request_timeout_s, metrics)
+        timeout_s = settings.request_timeout_s
+        return Predictor(model, self._decoder, limits, timeout_s, metrics, batches=batches)
 
     def _decode(self, image: bytes, spec: ImageInput) -> ImageTensor:
         return image_tensor(image, spec, self.settings.max_image_pixels)

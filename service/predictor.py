@@ -1,7 +1,7 @@
 """One served model: arrays or an image in, arrays or predictions out, and no HTTP.
 
-A predictor owns the model's batcher and the thread that runs it. Models whose graph does
-not carry one batch dimension through run unbatched: every request is a run of its own.
+A predictor owns the model's batcher and the thread that runs it. Models whose rows are not
+independent run unbatched: every request is a run of its own.
 """
 
 import asyncio
@@ -13,11 +13,11 @@ import numpy as np
 
 from service.batching import Batcher, Limits
 from service.decoding import ImageDecoder
-from service.errors import InferenceFailed, InvalidTensor, ModelLoadError, ModelTakesNoImages
+from service.errors import InferenceFailed, InvalidTensor, ModelTakesNoImages
 from service.metrics import ModelMetrics
 from service.model import Model
 from service.postprocessing import Prediction, probabilities, rank
-from service.signature import Array, Signature, TensorSpec
+from service.signature import Array
 
 Tensors = Mapping[str, Array]
 
@@ -31,6 +31,7 @@ class Predictor:
         limits: the batcher's.
         request_timeout_s: from admission to the answer.
         metrics: told of each batch and run.
+        batches: whether requests may share a run.
     """
 
     def __init__(
@@ -40,9 +41,11 @@ class Predictor:
         limits: Limits,
         request_timeout_s: float,
         metrics: ModelMetrics,
+        *,
+        batches: bool,
     ) -> None:
         self.model = model
-        self.batches = model.signature.batches
+        self.batches = batches
         self._decoder = decoder
         self._request_timeout_s = request_timeout_s
         self._metrics = metrics
@@ -131,33 +134,6 @@ def run_together(model: Model, requests: Sequence[Tensors]) -> Sequence[Tensors]
         raise InferenceFailed("the model's outputs do not have a row for each row of its inputs")
     parts = {name: np.split(array, bounds[:-1]) for name, array in outputs.items()}
     return [{name: split[i] for name, split in parts.items()} for i in range(len(requests))]
-
-
-def warm_up(model: Model) -> None:
-    """Run a model once on zeros, so that the first request does not pay for it; blocks.
-
-    A model with open sizes other than the batch has no shape to try and is left.
-
-    Raises:
-        ModelLoadError: the model opens and does not run.
-    """
-    if not _has_known_sizes(model.signature):
-        return
-    try:
-        model.run({spec.name: _zeros(spec) for spec in model.signature.inputs})
-    except InferenceFailed as error:
-        raise ModelLoadError("the model opens and fails on its first run") from error
-
-
-def _has_known_sizes(signature: Signature) -> bool:
-    """Return whether every size is fixed but for a batch dimension."""
-    first = 1 if signature.batches else 0
-    return all(isinstance(dim, int) for spec in signature.inputs for dim in spec.shape[first:])
-
-
-def _zeros(spec: TensorSpec) -> Array:
-    shape = [dim if isinstance(dim, int) else 1 for dim in spec.shape]
-    return np.full(shape, "" if spec.datatype == "BYTES" else 0, spec.dtype)
 
 
 def _rows(inputs: Tensors) -> int:

@@ -94,7 +94,10 @@ class Settings(BaseSettings):
         description="Predictions in an answer that did not ask with ?top_k=.",
     )
     access_log: bool = Field(default=True, description="Log one line for every request.")
-    warm_up: bool = Field(default=True, description="Run every model once before it is ready.")
+    warm_up: bool = Field(
+        default=True,
+        description="Run every model before it is ready: it must run, and not mix rows if batched.",
+    )
     drain_delay_s: float = Field(
         default=0.0,
         ge=0,

@@ -59,10 +59,10 @@ class Signature:
 
     @property
     def batches(self) -> bool:
-        """Whether rows of several requests may share a run.
+        """Whether there is a row out for each row in.
 
         Only where one symbolic dimension leads every input and every output: then the
-        graph itself says that rows in are rows out.
+        graph itself says so.
         """
         leads = {spec.shape[0] if spec.shape else None for spec in self.inputs + self.outputs}
         return len(leads) == 1 and isinstance(leads.pop(), str)

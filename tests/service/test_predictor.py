@@ -15,12 +15,11 @@ from service.errors import (
     DeadlineExceeded,
     InferenceFailed,
     InvalidTensor,
-    ModelLoadError,
     ModelTakesNoImages,
     ShuttingDown,
 )
 from service.metrics import Metrics
-from service.predictor import Predictor, run_together, warm_up
+from service.predictor import Predictor, run_together
 from service.signature import Signature, TensorSpec
 from tests.service.fakes import PATIENCE_S, FakeModel
 
@@ -39,7 +38,9 @@ def no_images(_image: bytes, _spec: Any) -> Any:
 async def predicting(model: Any, timeout_s: float = PATIENCE_S) -> AsyncIterator[Predictor]:
     decoder = ImageDecoder(no_images, threads=1, max_pending=1)
     limits = Limits(max_batch_size=4, max_queue_size=8)
-    predictor = Predictor(model, decoder, limits, timeout_s, Metrics().model("m", "1"))
+    metrics = Metrics().model("m", "1")
+    batches = model.signature.batches
+    predictor = Predictor(model, decoder, limits, timeout_s, metrics, batches=batches)
     try:
         yield predictor
     finally:
@@ -143,26 +144,3 @@ def test_a_model_that_loses_rows_is_found_out_before_anyone_gets_anothers() -> N
 
     with pytest.raises(InferenceFailed, match="a row for each row"):
         run_together(Forgetful(), [row(1), row(2)])
-
-
-def test_warm_up_runs_once_on_zeros() -> None:
-    model = FakeModel()
-    warm_up(model)
-    assert model.runs == [[[0, 0, 0]]]
-
-
-@pytest.mark.parametrize("shape", [("n", "width"), ("n",)])
-def test_warm_up_leaves_a_model_whose_sizes_are_open(shape: tuple[str, ...]) -> None:
-    model = FakeModel()
-    model.signature = Signature(
-        (TensorSpec("x", "FP32", shape),), (TensorSpec("y", "FP32", (2, *shape)),)
-    )
-    warm_up(model)
-    assert model.runs == []
-
-
-def test_a_model_that_fails_its_first_run_is_not_served() -> None:
-    model = FakeModel()
-    model.poison = 0
-    with pytest.raises(ModelLoadError, match="fails on its first run"):
-        warm_up(model)
