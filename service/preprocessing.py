@@ -30,6 +30,12 @@ _FILTERS = {
 _HIGH_BYTE = 8
 
 
+# Progressive files have about ten, and each passes over every pixel for as little as sixty
+# bytes: without a bound one request keeps a thread busy for hours.
+_MOST_JPEG_SCANS = 64
+_START_OF_SCAN = b"\xff\xda"
+
+
 def image_tensor(data: bytes, spec: ImageInput, max_pixels: int) -> ImageTensor:
     """Return the tensor of one image, float32, shape (channels, height, width), C-contiguous.
 
@@ -40,7 +46,7 @@ def image_tensor(data: bytes, spec: ImageInput, max_pixels: int) -> ImageTensor:
 
     Raises:
         UnsupportedImage: the bytes are in no format that is decoded.
-        InvalidImage: the file is empty, truncated or damaged.
+        InvalidImage: the file is empty, truncated, damaged, or slow to decode by design.
         ImageTooLarge: more pixels than ``max_pixels``.
     """
     image = open_image(data, max_pixels)
@@ -71,6 +77,9 @@ def open_image(data: bytes, max_pixels: int) -> Image.Image:
     except Exception as error:  # as above: a damaged header
         raise InvalidImage("the image's header is truncated or damaged") from error
     _refuse_pixels(image.width, image.height, max_pixels)
+    # Inside a scan the marker's first byte is stuffed: the two stand together nowhere else.
+    if image.format == "JPEG" and data.count(_START_OF_SCAN) > _MOST_JPEG_SCANS:
+        raise InvalidImage(f"the JPEG image has more than {_MOST_JPEG_SCANS} scans")
     return image
 
 

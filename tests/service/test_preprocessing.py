@@ -241,3 +241,17 @@ def test_whatever_the_bytes_the_answer_is_a_tensor_or_an_error_of_ours(
         data[start : start + 2] = piece
     with suppress(ServiceError):
         assert tensor(bytes(data), spec()).shape == (1, 2, 3)
+
+
+def with_scans(count: int) -> bytes:
+    """A progressive JPEG whose last scan is repeated, as a file made to be slow does."""
+    image = encoded(Image.new("L", (16, 16), 7), "JPEG", progressive=True)
+    first, last, end = image.index(b"\xff\xda"), image.rindex(b"\xff\xda"), len(image) - 2
+    repeats = count - image.count(b"\xff\xda", first)
+    return image[:end] + image[last:end] * repeats + image[end:]
+
+
+def test_a_jpeg_that_passes_over_its_pixels_without_end_is_refused_before_it_is_decoded() -> None:
+    assert (tensor(with_scans(64), spec()) == 7).all()
+    with pytest.raises(InvalidImage, match="more than 64 scans"):
+        tensor(with_scans(65), spec())
