@@ -176,10 +176,11 @@ def _check_input(stated: ImageInput | TensorInput, signature: Signature) -> None
         raise ModelLoadError("the manifest states one image, the graph has several inputs")
     if spec.datatype != "FP32":
         raise ModelLoadError(f"the graph's input is {spec.datatype}, an image is FP32")
-    sizes = (stated.channels, stated.height, stated.width)
-    if len(spec.shape) != 1 + len(sizes) or not all(map(_fits, spec.shape[1:], sizes)):
+    sizes = (1, stated.channels, stated.height, stated.width)
+    if len(spec.shape) != len(sizes) or not all(map(_fits, spec.shape, sizes)):
         raise ModelLoadError(
-            f"the manifest's image is {sizes}, the graph's input is {list(spec.wire_shape)}"
+            f"one image of the manifest is {list(sizes)},"
+            f" the graph's input is {list(spec.wire_shape)}"
         )
     if {"L": 1, "RGB": 3}[stated.color] != stated.channels:
         raise ModelLoadError(
@@ -192,8 +193,10 @@ def _check_output(manifest: Manifest, stated: Output, signature: Signature) -> N
     shape = list(spec.wire_shape)
     if stated.kind == "tensor":
         return
-    if manifest.image is not None and len(shape) != 2:
-        raise ModelLoadError(f"an image's {stated.kind} are rows of classes, not of shape {shape}")
+    if spec.datatype not in {"FP16", "FP32", "FP64"}:
+        raise ModelLoadError(f"the graph's output is {spec.datatype}, {stated.kind} are floats")
+    if manifest.image is not None and not (len(shape) == 2 and _fits(spec.shape[0], 1)):
+        raise ModelLoadError(f"an image's {stated.kind} are a row of classes, not of shape {shape}")
     labels = manifest.labels
     if labels is not None and not (spec.shape and _fits(spec.shape[-1], len(labels))):
         raise ModelLoadError(f"{len(labels)} labels for an output of shape {shape}")

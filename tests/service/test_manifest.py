@@ -92,7 +92,7 @@ def test_a_missing_field_is_refused_by_its_name() -> None:
     [
         (changed("input", name="image"), "input 'image' is not in the graph"),
         (changed("output", name="odds"), "output 'odds' is not in the graph"),
-        (changed("input", height=5), r"image is \(1, 5, 4\)"),
+        (changed("input", height=5), r"image of the manifest is \[1, 1, 5, 4\]"),
         (changed("input", color="RGB"), "color RGB does not have 1 channels"),
         ({"labels": ["a", "b"]}, "2 labels for an output of shape"),
     ],
@@ -110,7 +110,10 @@ def test_a_manifest_that_contradicts_its_graph_is_refused(
         (Signature((INPUT, TensorSpec("b", "FP32", (1,))), (LOGITS,)), "several inputs"),
         (Signature((TensorSpec("input", "UINT8", INPUT.shape),), (LOGITS,)), "is UINT8"),
         (Signature((TensorSpec("input", "FP32", ("n", 1, 16)),), (LOGITS,)), "graph's input is"),
-        (Signature((INPUT,), (TensorSpec("logits", "FP32", ("n", 3, 1)),)), "rows of classes"),
+        (Signature((INPUT,), (TensorSpec("logits", "FP32", ("n", 3, 1)),)), "a row of classes"),
+        (Signature((INPUT,), (TensorSpec("logits", "FP32", (4, 3)),)), "a row of classes"),
+        (Signature((INPUT,), (TensorSpec("logits", "BYTES", ("n", 3)),)), "logits are floats"),
+        (Signature((TensorSpec("input", "FP32", (4, 1, 4, 4)),), (LOGITS,)), "graph's input is"),
     ],
 )
 def test_a_graph_that_cannot_take_the_image_is_refused(graph: Signature, message: str) -> None:
