@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from service.errors import OutputNotFinite
+from service.errors import InferenceFailed, OutputNotFinite
 from service.signature import Array
 
 
@@ -49,6 +49,11 @@ def rank(
         chances: shape (classes,).
         labels: names of the classes; without them a class is named by its index.
         top_k: how many; more than there are classes means all.
+
+    Raises:
+        InferenceFailed: there is not a label for each class; a graph may leave their number open.
     """
+    if labels and len(labels) != len(chances):
+        raise InferenceFailed(f"the model has {len(labels)} labels and scored {len(chances)}")
     order = np.argsort(-chances, kind="stable")[:top_k].tolist()
     return [Prediction(labels[i] if labels else str(i), i, float(chances[i])) for i in order]

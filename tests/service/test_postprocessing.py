@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.errors import OutputNotFinite
+from service.errors import InferenceFailed, OutputNotFinite
 from service.postprocessing import probabilities, rank
 
 
@@ -60,3 +60,8 @@ def test_equal_classes_keep_their_order() -> None:
 
 def test_without_labels_a_class_is_named_by_its_index() -> None:
     assert rank(np.array([0.1, 0.9]), None, 1)[0].label == "1"
+
+
+def test_scores_that_are_not_the_labels_fail_and_name_no_class() -> None:
+    with pytest.raises(InferenceFailed, match="2 labels and scored 3"):
+        rank(np.array([0.5, 0.3, 0.2]), ["a", "b"], 1)
