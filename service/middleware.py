@@ -4,6 +4,7 @@ import asyncio
 import re
 import time
 import uuid
+from urllib.parse import quote
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -106,7 +107,8 @@ class Observation:
             log.info(
                 "request",
                 method=scope["method"],
-                path=scope["path"],
+                # Decoded, it could steer the terminal that shows it.
+                path=quote(scope["path"]),
                 status=status,
                 milliseconds=round(seconds * 1000, 3),
             )

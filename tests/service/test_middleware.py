@@ -56,6 +56,14 @@ async def test_a_request_is_one_line_in_the_log_without_its_body(models: Path) -
     assert (line["method"], line["path"], line["status"]) == ("POST", PREDICT, 200)
 
 
+async def test_a_path_is_logged_encoded_and_steers_no_terminal(models: Path) -> None:
+    async with serving(models) as client:
+        with structlog.testing.capture_logs() as lines:
+            await client.get("/a%0Ab%1B[2J%C2%9B")
+    line = next(each for each in lines if each["event"] == "request")
+    assert line["path"] == "/a%0Ab%1B%5B2J%C2%9B"
+
+
 async def test_the_log_of_requests_can_be_turned_off(models: Path) -> None:
     async with serving(models, access_log=False) as client:
         with structlog.testing.capture_logs() as lines:
