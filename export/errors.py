@@ -10,11 +10,13 @@
 The number is the exit code: 1 says that what was checked is not so, 2 that it could not be checked.
 """
 
+import re
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from export.folding import FoldReport
 
+COLOR = re.compile(r"\x1b\[[0-9;]*m")  # as terminals understand it
 LONGEST_QUOTE = 300  # characters; libraries put whole graphs into their messages
 
 
@@ -58,5 +60,5 @@ class ArtifactError(ExportError):
 
 def first_line(error: BaseException) -> str:
     """What a library's error says, in one line and not at length."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = " ".join(COLOR.sub("", str(error)).split()) or type(error).__name__
     return text if len(text) <= LONGEST_QUOTE else f"{text[:LONGEST_QUOTE]}…"

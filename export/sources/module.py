@@ -117,7 +117,8 @@ def _convert(module: nn.Module, example: torch.Tensor) -> ir.Model:
                 dynamic_shapes=({0: torch.export.Dim(BATCH)},),
             )
         except Exception as error:
-            raise SourceError(f"PyTorch cannot convert the module: {first_line(error)}") from error
+            reason = first_line(error.__cause__ or error)  # the outer one says only where
+            raise SourceError(f"PyTorch cannot convert the module: {reason}") from error
         if program is None:  # pragma: no cover - only without dynamo
             raise SourceError("PyTorch gave no program")
         model = program.model

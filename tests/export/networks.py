@@ -107,3 +107,15 @@ def fails() -> nn.Module:
 
 def no_module() -> int:
     return 3
+
+
+def leaves() -> nn.Module:
+    raise SystemExit(0)
+
+
+def scripted() -> nn.Module:
+    return torch.jit.ScriptModule()
+
+
+def small_in_parallel() -> nn.Module:
+    return nn.DataParallel(small())

@@ -181,8 +181,10 @@ def test_a_module_that_decides_by_its_data_cannot_be_converted() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return x if x.sum() > 0 else -x
 
-    with pytest.raises(SourceError, match="PyTorch cannot convert the module"):
+    with pytest.raises(SourceError, match="PyTorch cannot convert the module") as raised:
         read_module(Decides(), (3, 8, 8))
+    assert "data-dependent" in str(raised.value)
+    assert "\x1b" not in str(raised.value)
 
 
 def test_a_module_that_insists_on_float32_has_no_float64_reference() -> None:
@@ -264,6 +266,41 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
         load_weights(make_module(f"{HERE}:small", 0), tmp_path / "w.safetensors")
 
 
+def test_a_wrapper_around_the_network_or_its_weights_does_not_matter(tmp_path: Path) -> None:
+    bare = make_module(f"{HERE}:small", 5).state_dict()
+    for number, wrapped in enumerate(
+        [
+            {f"module.{name}": tensor for name, tensor in bare.items()},
+            {"epoch": 3, "model": {f"_orig_mod.{name}": one for name, one in bare.items()}},
+            {"state_dict": bare},
+        ]
+    ):
+        path = tmp_path / f"{number}.pth"
+        torch.save(wrapped, path)
+        module = make_module(f"{HERE}:small_in_parallel", 0)
+        load_weights(module, path)
+        assert torch.equal(module.get_parameter("conv.weight"), bare["conv.weight"])
+
+
+def test_a_network_that_has_a_part_called_module_keeps_its_names(tmp_path: Path) -> None:
+    class Holder(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.module = nn.Linear(2, 2)
+
+    save_file(Holder().state_dict(), tmp_path / "w.safetensors")
+
+    load_weights(Holder(), tmp_path / "w.safetensors")
+
+
+@pytest.mark.parametrize("content", [[1, 2], {"state_dict": "text"}])
+def test_weights_that_are_no_state_dict_are_an_error(tmp_path: Path, content: object) -> None:
+    torch.save(content, tmp_path / "w.pth")
+
+    with pytest.raises(SourceError, match=r"w\.pth: holds a (list|str), not a state dict"):
+        load_weights(make_module(f"{HERE}:small", 0), tmp_path / "w.pth")
+
+
 class Pickled:
     """What a weights file must not hold."""
 
@@ -271,7 +308,7 @@ class Pickled:
 def test_a_pickle_of_anything_but_tensors_is_not_read(tmp_path: Path) -> None:
     torch.save({"conv.weight": Pickled()}, tmp_path / "w.pth")
 
-    with pytest.raises(SourceError, match=r"w\.pth: Weights only load failed"):
+    with pytest.raises(SourceError, match=r"w\.pth: holds something else than tensors"):
         load_weights(make_module(f"{HERE}:small", 0), tmp_path / "w.pth")
 
 
@@ -293,6 +330,8 @@ def test_weights_in_an_unknown_format_are_refused(tmp_path: Path) -> None:
         (f"{HERE}:nothing", "has no callable nothing"),
         (f"{HERE}:", "has no callable"),
         (f"{HERE}:fails", "the factory failed: out of ideas"),
+        (f"{HERE}:leaves", "the factory failed: 0"),
+        (f"{HERE}:scripted", "made a TorchScript module"),
         (f"{HERE}:no_module", "made a int, not a torch.nn.Module"),
     ],
 )
@@ -315,3 +354,15 @@ def test_a_factory_in_the_current_folder_is_found(
     monkeypatch.chdir(tmp_path)
 
     assert isinstance(make_module("foldserve_test_factory:make", 0), nn.Flatten)
+
+
+def test_a_factory_in_the_current_folder_may_import_its_neighbours_when_it_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "foldserve_test_neighbour.py").write_text("from torch.nn import Flatten\n")
+    (tmp_path / "foldserve_test_late.py").write_text(
+        "def make():\n    from foldserve_test_neighbour import Flatten\n    return Flatten()\n"
+    )
+    monkeypatch.chdir(tmp_path)
+
+    assert isinstance(make_module("foldserve_test_late:make", 0), nn.Flatten)
