@@ -69,10 +69,10 @@ class BodyError(ServiceError):
 class BodyTooLarge(BodyError):
     """The request body is larger than the server takes."""
 
+    # Nothing is said of the connection: closed under a client that still sends, it is reset,
+    # and the answer is lost. The server drops what still comes, unread.
     code = "body_too_large"
     status = 413
-    # The rest of the body is not read, so the connection cannot carry another request.
-    headers: ClassVar[dict[str, str]] = {"Connection": "close"}
 
 
 class UnsupportedEncoding(BodyError):

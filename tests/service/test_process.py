@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from http.client import HTTPConnection
 from pathlib import Path
 
 import httpx
@@ -100,6 +101,16 @@ def test_a_body_that_never_ends_does_not_keep_the_server_past_its_grace_time(
         receive(connection, b"100 Continue")
         assert running.stop() == 0
         assert b"503 Service Unavailable" in receive(connection, b'"code":"shutting_down"')
+
+
+def test_a_client_that_sends_too_much_before_it_reads_is_told_so(models: Path) -> None:
+    with server(models, MAX_BODY_BYTES=1024) as running:
+        connection = HTTPConnection("127.0.0.1", running.port, timeout=PATIENCE_S)
+        # More than the buffers of both sides hold, so that most is sent after the answer.
+        connection.request("POST", "/models/brightness/predict", body=bytes(20_000_000))
+        assert connection.getresponse().status == 413
+        connection.close()
+        assert running.stop() == 0
 
 
 def test_a_client_that_hangs_up_while_its_request_waits_costs_no_run(models: Path) -> None:
