@@ -67,6 +67,15 @@ def add(
         openapi_extra=extra,
         tags=["Open Inference Protocol" if is_open_inference(path) else "Foldserve"],
     )
+    if method == "GET":
+        add_unlisted(app, path, endpoint, methods=["HEAD"])
+
+
+def add_unlisted(
+    app: FastAPI, path: str, endpoint: Endpoint, methods: Sequence[str] = ("GET", "HEAD")
+) -> None:
+    """Add one endpoint that the page does not list."""
+    app.add_api_route(path, endpoint, methods=list(methods), include_in_schema=False)
 
 
 def reference(document: type[BaseModel]) -> dict[str, str]:

@@ -39,6 +39,8 @@ async def _answer(request: Request, error: Exception) -> Response:
         log.error("run failed", code=ours.code, reason=str(ours), cause=repr(ours.__cause__))
     answer = problem(ours, request.url.path, request.state.request_id)
     headers = dict(getattr(error, "headers", None) or {}) | answer.headers
+    if headers.get("Allow") == "GET":  # the framework names the methods of one route of the path
+        headers["Allow"] = "GET, HEAD"
     return Response(answer.body, answer.status, headers)
 
 

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service import errors, schemas
-from service.api.documentation import add, reference
+from service.api.documentation import add, add_unlisted, reference
 from service.api.exchange import json_answer, parse_json, read_body, service_of, while_connected
 from service.api.repository import tensor
 from service.errors import InvalidRequest
@@ -44,7 +44,7 @@ _BODY = {"application/json": {"schema": reference(schemas.InferenceRequest)}}
 def add_endpoints(app: FastAPI) -> None:
     """Add the endpoints of this module."""
     add(app, "GET", "/v2", server, answer=schemas.ServerMetadata)
-    app.add_api_route("/v2/", server, methods=["GET"], include_in_schema=False)
+    add_unlisted(app, "/v2/", server)
     for prefix in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}"):
         add(app, "GET", prefix, metadata, answer=schemas.ModelMetadata, errors=_LOOK_UP)
         add(app, "GET", f"{prefix}/ready", ready, answer=schemas.ModelReady, errors=_LOOK_UP)

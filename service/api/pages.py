@@ -11,6 +11,8 @@ from fastapi.staticfiles import StaticFiles
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse
 
+from service.api.documentation import add_unlisted
+
 _ASSETS = "/docs/assets"
 
 
@@ -31,8 +33,8 @@ def add_pages(app: FastAPI) -> None:
     async def root(_request: Request) -> RedirectResponse:
         return RedirectResponse("/docs")
 
-    app.add_api_route("/", root, include_in_schema=False)
-    app.add_api_route("/docs", docs, include_in_schema=False)
+    add_unlisted(app, "/", root)
+    add_unlisted(app, "/docs", docs)
     assets = StaticFiles(directory=str(files("fastapi_offline") / "static"))
     app.mount(_ASSETS, assets, name="docs-assets")
 

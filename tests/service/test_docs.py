@@ -85,6 +85,18 @@ def test_the_routes_of_the_app_can_be_listed_without_starting_it() -> None:
     assert found == ENDPOINTS
 
 
+@pytest.mark.parametrize("path", ["/", "/docs", "/models", "/v2", "/v2/", "/v2/health/live"])
+async def test_what_can_be_got_can_be_asked_for_its_head(
+    client: httpx.AsyncClient, path: str
+) -> None:
+    head, get = await client.head(path), await client.get(path)
+    assert head.status_code == get.status_code
+    assert head.headers.get("content-length") == get.headers.get("content-length")
+    refused = await client.delete(path)
+    assert refused.status_code == 405
+    assert set(refused.headers["allow"].split(", ")) == {"GET", "HEAD"}
+
+
 async def test_every_reference_in_the_document_resolves(client: httpx.AsyncClient) -> None:
     document = await openapi(client)
     known = document["components"]["schemas"].keys()
