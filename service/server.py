@@ -99,14 +99,14 @@ class _Server(uvicorn.Server):
 
     def _end(self, loop: asyncio.AbstractEventLoop) -> None:
         """Drain; a second signal does not wait for the drain delay, a third for nothing."""
-        draining = self._service.phase is Phase.DRAINING
+        serving = self._service.phase is Phase.SERVING
         self._service.drain()
         if self.should_exit:
             self.force_exit = True
-        elif draining or not self._service.settings.drain_delay_s:
-            self._stop()
-        else:
+        elif serving and self._service.settings.drain_delay_s:
             loop.call_later(self._service.settings.drain_delay_s, self._stop)
+        else:
+            self._stop()
 
     def _stop(self) -> None:
         self.should_exit = True
@@ -134,8 +134,9 @@ def _listener(host: str, port: int) -> Iterator[socket.socket]:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         listener = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise StartError(f"FOLDSERVE_HOST={host}: {error.strerror}") from None
+    except (OSError, UnicodeError) as error:  # the latter of a name that no resolver would take
+        reason = getattr(error, "strerror", None) or "it is no host name"
+        raise StartError(f"FOLDSERVE_HOST={host}: {reason}") from None
     with listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

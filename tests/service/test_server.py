@@ -3,6 +3,7 @@
 import io
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -114,6 +115,19 @@ def test_a_short_drain_delay_ends_by_itself(models: Path) -> None:
     operator.join()
 
 
+def test_a_signal_during_the_start_waits_for_no_drain_delay(models: Path) -> None:
+    class Impatient(logging.Handler):
+        def emit(self, _record: logging.LogRecord) -> None:
+            terminate()
+            lifecycle.removeHandler(self)  # once is enough
+
+    lifecycle = logging.getLogger("service.lifecycle")
+    lifecycle.addHandler(Impatient())  # told of the first of several models
+    lines: list[str] = []
+    server.run(settings(models, port=0, drain_delay_s=600.0), lines.append)
+    assert lines == []
+
+
 def test_nothing_to_serve_is_an_error_of_the_start(tmp_path: Path) -> None:
     with pytest.raises(StartError, match="no model can be served"):
         server.run(settings(tmp_path, port=0), print)
@@ -124,9 +138,10 @@ def test_a_port_in_use_is_an_error_of_the_start(models: Path) -> None:
         server.run(settings(models, port=port), print)
 
 
-def test_a_host_that_is_none_is_an_error_of_the_start(models: Path) -> None:
-    with pytest.raises(StartError, match=r"FOLDSERVE_HOST=\[none\]"):
-        server.run(settings(models, port=0, host="[none]"), print)
+@pytest.mark.parametrize("host", ["[none]", "a" * 64])
+def test_a_host_that_is_none_is_an_error_of_the_start(models: Path, host: str) -> None:
+    with pytest.raises(StartError, match=f"FOLDSERVE_HOST={re.escape(host)}: "):
+        server.run(settings(models, port=0, host=host), print)
 
 
 @pytest.mark.anyio
