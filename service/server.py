@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Literal
 
 import uvicorn
 
@@ -43,6 +44,7 @@ def run(settings: Settings, announce: Announce) -> None:
         service: Service = app.state.service
         config = uvicorn.Config(
             app,
+            http=_http_protocol(),
             log_config=None,
             access_log=False,
             server_header=False,
@@ -110,6 +112,15 @@ class _Server(uvicorn.Server):
 
     def _stop(self) -> None:
         self.should_exit = True
+
+
+def _http_protocol() -> type[asyncio.Protocol] | Literal["h11"]:
+    """Return uvicorn's faster protocol, where there is a wheel for it, or the one in Python."""
+    try:
+        from service.connection import BoundedHead  # noqa: PLC0415 -- needs httptools
+    except ImportError:  # pragma: no cover -- not on CPython, nor on Windows
+        return "h11"  # has a bound of its own
+    return BoundedHead
 
 
 def _serve(server: _Server, service: Service, listener: socket.socket) -> None:

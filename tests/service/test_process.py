@@ -11,6 +11,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 import httpx
+import pytest
 
 from service.settings import Settings, variable
 from tests.service import zoo
@@ -110,6 +111,25 @@ def test_a_client_that_sends_too_much_before_it_reads_is_told_so(models: Path) -
         connection.request("POST", "/models/brightness/predict", body=bytes(20_000_000))
         assert connection.getresponse().status == 413
         connection.close()
+        assert running.stop() == 0
+
+
+@pytest.mark.parametrize("endless", [b"a" * 1_000_000, b"A: b\r\n" * 100_000])
+def test_a_head_without_end_is_refused(models: Path, endless: bytes) -> None:
+    with server(models) as running, connect(running) as connection:
+        connection.sendall(b"GET /v2 HTTP/1.1\r\nHost: x\r\nX-Long: ")
+        with pytest.raises(ConnectionError):
+            connection.sendall(endless * 100)
+        assert status(running, "/v2") == 200
+        assert running.stop() == 0
+
+
+def test_many_requests_on_one_connection_are_no_large_head(models: Path) -> None:
+    with server(models, ACCESS_LOG="no") as running, connect(running) as connection:
+        one = b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\nX-Long: " + b"a" * 16_000 + b"\r\n\r\n"
+        for _ in range(20):
+            connection.sendall(one)
+            assert b"200 OK" in receive(connection, b'{"live":true}')
         assert running.stop() == 0
 
 
