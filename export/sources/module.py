@@ -18,7 +18,12 @@ import numpy as np
 import onnx_ir as ir
 import torch
 from numpy.typing import NDArray
-from onnx_ir.passes.common import ClearMetadataAndDocStringPass, NameFixPass, RemoveUnusedNodesPass
+from onnx_ir.passes.common import (
+    ClearMetadataAndDocStringPass,
+    LiftConstantsToInitializersPass,
+    NameFixPass,
+    RemoveUnusedNodesPass,
+)
 from torch import nn
 
 from export.errors import SourceError, first_line
@@ -140,10 +145,23 @@ def _tidy(model: ir.Model) -> None:
         input_size_limit=LARGEST_FOLDED_CONSTANT,
         output_size_limit=LARGEST_FOLDED_CONSTANT,
     )
+    _simplify_reshapes(model)
+    LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     RemoveUnusedNodesPass()(model)
     NameFixPass()(model)
     _name_by_module(model.graph)
     ClearMetadataAndDocStringPass()(model)
+
+
+def _simplify_reshapes(model: ir.Model) -> None:
+    """Say ``[-1, 64]`` where the traced graph computes ``[batch, 64]`` from the shape of its input.
+
+    A size that is known but for the batch follows from the number of elements; with `allowzero` a
+    zero is a zero.
+    """
+    rewriter = importlib.import_module("onnxscript.rewriter")
+    rules = importlib.import_module("onnxscript.rewriter.rules.common")
+    rewriter.RewritePass([rules.materialize_reshape_shape_rule])(model)
 
 
 def _name_by_module(graph: ir.Graph) -> None:

@@ -1,6 +1,7 @@
 """Modules become graphs that still have every batch norm, whatever PyTorch would fold itself."""
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -169,6 +170,26 @@ class FixedBatch(nn.Module):
 def test_a_module_must_put_out_one_tensor_with_the_batch_first(module: nn.Module) -> None:
     with pytest.raises(SourceError, match="one tensor, the batch first"):
         read_module(module, (3, 8, 8))
+
+
+@pytest.mark.parametrize(
+    "flatten",
+    [lambda x: x.flatten(1), lambda x: x.view(x.size(0), -1), lambda x: x.reshape(x.shape[0], 192)],
+    ids=["flatten", "view", "reshape"],
+)
+def test_flattening_is_one_node_and_leaves_the_batch_free(
+    flatten: Callable[[Tensor], Tensor],
+) -> None:
+    class Flattens(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return flatten(x.relu())
+
+    model, _ = read_module(Flattens(), (3, 8, 8))
+
+    assert [node.op_type for node in model.graph] == ["Relu", "Reshape"]
+    run = runtime.load(ir.to_proto(model).SerializeToString(), optimized=False)
+    feeds = {"input": normal(5, 3, 8, 8, dtype=np.float32)}
+    assert np.array_equal(run(feeds)[0], np.maximum(feeds["input"], 0).reshape(5, 192))
 
 
 def test_a_module_that_fixes_the_batch_is_refused() -> None:
