@@ -3,7 +3,6 @@
 import contextlib
 import os
 import re
-import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -84,8 +83,9 @@ def serialize(model: ir.Model) -> bytes:
 def write(place: Place, data: bytes, checkpoint: Path | None = None) -> Path:
     """Write an artifact, and the checkpoint that it came from beside it.
 
-    Each file appears whole under its name, after it reached the disk. The model comes last, so
-    whoever finds it finds the checkpoint too.
+    Each file appears whole under its name, once all of them reached the disk; a folder made for
+    them goes again if they do not. The model comes last, so whoever finds it finds the checkpoint
+    too.
 
     Args:
         place: Where to.
@@ -98,24 +98,44 @@ def write(place: Place, data: bytes, checkpoint: Path | None = None) -> Path:
     Raises:
         ArtifactError: It cannot be written.
     """
+    kept = place.folder / CHECKPOINT_FILE
     try:
-        place.folder.mkdir(parents=True, exist_ok=True)
-        if checkpoint is not None:
-            _copy(checkpoint, place.folder / CHECKPOINT_FILE)
-        with _replacing(place.model) as file:
+        with contextlib.ExitStack() as stack:  # left in reverse: checkpoint, model
+            stack.enter_context(_made(place.folder))
+            file = stack.enter_context(_replacing(place.model))
+            if checkpoint is not None and not _is_same(checkpoint, kept):
+                copy = stack.enter_context(_replacing(kept))
+                copy.write(checkpoint.read_bytes())
             file.write(data)
+            _to_disk(file)
         if checkpoint is None:  # one left by a build that this one replaces
-            (place.folder / CHECKPOINT_FILE).unlink(missing_ok=True)
+            kept.unlink(missing_ok=True)
     except OSError as error:
         raise ArtifactError(f"{place.model} cannot be written: {error}") from error
     return place.model
 
 
-def _copy(source: Path, target: Path) -> None:
-    if target.exists() and source.samefile(target):
-        return
-    with source.open("rb") as original, _replacing(target) as file:
-        shutil.copyfileobj(original, file)
+def _is_same(source: Path, target: Path) -> bool:
+    return target.exists() and source.samefile(target)
+
+
+@contextlib.contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """A folder that goes again, with the parents made for it, if what it was made for fails."""
+    new = [step for step in (folder, *folder.parents) if not step.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        for step in new:
+            with contextlib.suppress(OSError):  # never made, or somebody else's files are in it
+                step.rmdir()
+        raise
+
+
+def _to_disk(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
 
 
 @contextlib.contextmanager
@@ -126,8 +146,7 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
+            _to_disk(file)
         temporary.chmod(0o644)  # mkstemp makes files that the service's user could not read
         temporary.replace(path)
     finally:

@@ -1,5 +1,7 @@
 """Artifacts appear whole or not at all, always in the same place and with the same bytes."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -134,6 +136,46 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
 
     assert files(tmp_path / "models") == {"a/1/model.onnx"}
     assert place.model.read_bytes() == b"first"
+
+
+def test_a_failed_write_leaves_no_folder_that_it_made(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+
+    with pytest.raises(ArtifactError, match="cannot be written"):
+        artifact.write(Place(tmp_path / "models", "a", 1), b"data", tmp_path / "missing")
+
+    assert list((tmp_path / "models").iterdir()) == []
+
+
+def test_a_full_disk_leaves_model_and_checkpoint_as_they_were(tmp_path: Path) -> None:
+    """A limit on the size of files stands in for it; it ends the process that it is set in."""
+    checkpoint = tmp_path / "c.safetensors"
+    checkpoint.write_bytes(b"first")
+    place = Place(tmp_path / "models", "a", 1)
+    artifact.write(place, b"first", checkpoint)
+    checkpoint.write_bytes(b"second")
+    code = (
+        "import resource, signal, sys; from pathlib import Path; from export import artifact; "
+        "from export.errors import ArtifactError; "
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); "
+        "place = artifact.Place(Path(sys.argv[1]), 'a', 1)\n"
+        "try: artifact.write(place, bytes(100_000), Path(sys.argv[2]))\n"
+        "except ArtifactError as error: print(error)"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", code, place.repository, checkpoint],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+
+    assert "File too large" in done.stdout
+    assert files(tmp_path / "models") == {"a/1/model.onnx", "a/1/checkpoint.safetensors"}
+    assert place.model.read_bytes() == b"first"
+    assert (place.folder / "checkpoint.safetensors").read_bytes() == b"first"
 
 
 def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
