@@ -9,15 +9,22 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import onnx
 import pytest
+from pydantic import BaseModel
 
 import export.manifest
 from service import errors
 from service.app import create_app
 from service.settings import Settings, variable
 from training import datasets, models
+from training.augment import AugmentationConfig
+from training.config import LoopConfig
+from training.datasets import DataOptions
+from training.optim import OptimizerConfig
+from training.schedule import ScheduleConfig
 
 README_URL = "http://127.0.0.1:8000"
 ELISION = "…"
@@ -100,6 +107,27 @@ def test_every_network_and_every_data_set_is_documented(readme: str) -> None:
     assert sorted(", ".join(networks).split(", ")) == sorted(models.NAMES)
     sets = [row[0] for row in rows(readme, "data set", "where it comes from")]
     assert sorted(sets) == sorted(datasets.NAMES)
+
+
+def test_every_key_of_a_training_configuration_is_documented(readme: str) -> None:
+    documented = {row[0]: row[1] for row in rows(readme, "section", "keys, beside `name`")}
+    sections: dict[str, set[str]] = {
+        "data": {
+            name for options in get_args(get_args(DataOptions)[0]) for name in fields(options)
+        },
+        "training": fields(LoopConfig),
+        "optimizer": fields(OptimizerConfig),
+        "schedule": fields(ScheduleConfig),
+        "augmentation": fields(AugmentationConfig),
+    }
+    assert documented.keys() == sections.keys() | {"model"}
+    for section, names in sections.items():
+        stated = set(re.findall(r"\b[a-z_]+\b", documented[section]))
+        assert names - stated == set(), section
+
+
+def fields(model: type[BaseModel]) -> set[str]:
+    return model.model_fields.keys() - {"name"}
 
 
 def test_the_figure_of_the_bundled_model_is_its_manifests(readme: str, root: Path) -> None:
