@@ -8,6 +8,8 @@ from export.sources.options import SourceOptions
 from export.sources.original import Original
 
 FORMS = "a checkpoint (.safetensors), an .onnx file, or a factory (package.module:factory)"
+# What the extra `export` leaves out: whoever folds ONNX files needs none of it.
+OPTIONAL = frozenset({"torch", "safetensors", "pydantic"})
 
 
 def read(reference: str, options: SourceOptions) -> Original:
@@ -19,8 +21,20 @@ def read(reference: str, options: SourceOptions) -> Original:
 
     Raises:
         SourceError: It cannot be read or converted.
-        UsageError: No reader takes it, or the options do not fit.
+        UsageError: No reader takes it, its framework is not installed, or the options do not fit.
     """
+    try:
+        return _read(reference, options)
+    except ModuleNotFoundError as error:
+        if error.name not in OPTIONAL:
+            raise
+        raise UsageError(
+            f"{reference}: to read it, {error.name} must be installed: "
+            "pip install 'foldserve[export,training]'"
+        ) from error
+
+
+def _read(reference: str, options: SourceOptions) -> Original:
     reader = _READERS.get(Path(reference).suffix)
     if reader is not None:
         return reader(Path(reference), options)

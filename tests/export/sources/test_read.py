@@ -1,0 +1,55 @@
+"""Which reader takes a source, and what is said where its framework is not installed."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from export.errors import UsageError
+from export.sources import read
+from export.sources.options import SourceOptions
+
+# A process in which a framework cannot be imported, as where only the extra `export` is installed.
+WITHOUT = """
+import sys
+sys.modules[{missing!r}] = None
+from export.errors import ExportError
+from export.sources import read
+from export.sources.options import SourceOptions
+try:
+    read({source!r}, SourceOptions(input_shape={shape!r}))
+except ExportError as error:
+    print(error)
+"""
+
+
+def refused_without(missing: str, source: str, shape: tuple[int, ...] | None, root: Path) -> str:
+    script = WITHOUT.format(missing=missing, source=source, shape=shape)
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+@pytest.mark.parametrize("missing", ["torch", "safetensors"])
+def test_a_checkpoint_says_what_must_be_installed_to_read_it(missing: str, root: Path) -> None:
+    source = "tests/contract/golden/checkpoint.safetensors"
+    message = refused_without(missing, source, None, root)
+    assert message.startswith(f"{source}: to read it, {missing} must be installed: pip install ")
+
+
+def test_a_factory_says_that_torch_must_be_installed(root: Path) -> None:
+    message = refused_without("torch", "tests.export.networks:resnet18", (3, 32, 32), root)
+    assert "torch must be installed" in message
+
+
+def test_an_onnx_file_needs_no_torch(root: Path) -> None:
+    # The golden artifact is refused for what it is, after it was read.
+    message = refused_without("torch", "tests/contract/golden/model.onnx", None, root)
+    assert "is an artifact of foldserve-export already" in message
+
+
+def test_what_no_reader_takes_is_named() -> None:
+    with pytest.raises(UsageError, match=r"model\.txt: give a checkpoint"):
+        read("model.txt", SourceOptions())
