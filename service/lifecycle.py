@@ -9,13 +9,11 @@ from pathlib import Path
 import structlog
 
 from service.batching import Limits
-from service.decoding import ImageDecoder
+from service.decoding import Decoder
 from service.errors import ModelLoadError, NotReady, StartError
-from service.manifest import ImageInput
 from service.metrics import Metrics
 from service.model import Model, RunOptions, open_model, prepare_provider
 from service.predictor import Predictor
-from service.preprocessing import ImageTensor, image_tensor
 from service.repository import Entry, Repository, find_models
 from service.settings import Settings
 from service.warm_up import keeps_rows_apart, warm_up
@@ -50,8 +48,8 @@ class Service:
         self._open_model = open_model
         self._drained_since: float | None = None
         self._repository = Repository(iter(()))
-        self._decoder = ImageDecoder(
-            self._decode, settings.decode_threads, settings.max_queue_size, self.metrics.decode
+        self.decoder = Decoder(
+            settings.decode_threads, settings.max_queue_size, self.metrics.decode
         )
 
     @property
@@ -108,7 +106,7 @@ class Service:
             predictor.stop_admitting()
         grace_s = self._grace_left()
         drained = await asyncio.gather(*(each.close(grace_s) for each in predictors))
-        self._decoder.close()
+        self.decoder.close()
         self.phase = Phase.CLOSED
         if self.start_error is None:
             log.info("closed", drained=all(drained))
@@ -167,11 +165,15 @@ class Service:
             settings.max_batch_size, settings.max_queue_size, settings.max_queue_delay_ms / 1000
         )
         metrics = self.metrics.model(entry.name, entry.version)
-        timeout_s = settings.request_timeout_s
-        return Predictor(model, self._decoder, limits, timeout_s, metrics, batches=batches)
-
-    def _decode(self, image: bytes, spec: ImageInput) -> ImageTensor:
-        return image_tensor(image, spec, self.settings.max_image_pixels)
+        return Predictor(
+            model,
+            self.decoder,
+            limits,
+            metrics,
+            request_timeout_s=settings.request_timeout_s,
+            max_image_pixels=settings.max_image_pixels,
+            batches=batches,
+        )
 
     def _require_one(self) -> None:
         """Refuse to start with nothing to serve: such a server could never become ready."""

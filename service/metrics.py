@@ -34,7 +34,8 @@ class Metrics:
             "request_seconds", "Seconds from a request's head to its last byte.", "route"
         )
         self._decode_seconds = self._histogram(
-            "decode_seconds", "Seconds from an image's arrival to its tensor."
+            "decode_seconds",
+            "Seconds from the arrival of an image or large JSON body to its tensors.",
         )
         model = ("model", "version")
         self._queue_seconds = self._histogram(
@@ -64,7 +65,7 @@ class Metrics:
         self._request_seconds.labels(route).observe(seconds)
 
     def decode(self, seconds: float) -> None:
-        """Count a decoded image."""
+        """Count a decoded body."""
         self._decode_seconds.observe(seconds)
 
     def model(self, name: str, version: str) -> "ModelMetrics":

@@ -6,20 +6,19 @@ independent run unbatched: every request is a run of its own.
 
 import asyncio
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from service.batching import Batcher, Limits
-from service.decoding import ImageDecoder
+from service.decoding import Decoder
 from service.errors import InferenceFailed, InvalidTensor, ModelTakesNoImages
 from service.metrics import ModelMetrics
 from service.model import Model
 from service.postprocessing import Prediction, probabilities, rank
-from service.signature import Array
-
-Tensors = Mapping[str, Array]
+from service.preprocessing import image_tensor
+from service.signature import Tensors
 
 
 class Predictor:
@@ -29,30 +28,37 @@ class Predictor:
         model: open, and owned by the predictor from here on.
         decoder: shared by all models.
         limits: the batcher's.
-        request_timeout_s: from admission to the answer.
         metrics: told of each batch and run.
+        request_timeout_s: from admission to the answer.
+        max_image_pixels: of one image.
         batches: whether requests may share a run.
     """
 
     def __init__(
         self,
         model: Model,
-        decoder: ImageDecoder,
+        decoder: Decoder,
         limits: Limits,
-        request_timeout_s: float,
         metrics: ModelMetrics,
         *,
+        request_timeout_s: float,
+        max_image_pixels: int,
         batches: bool,
     ) -> None:
         self.model = model
         self.batches = batches
         self._decoder = decoder
         self._request_timeout_s = request_timeout_s
+        self._max_image_pixels = max_image_pixels
         self._metrics = metrics
         self._loop = asyncio.get_running_loop()
         self._threads = ThreadPoolExecutor(limits.runners, thread_name_prefix="runner")
         self._batcher: Batcher[Tensors, Tensors] = Batcher(self._run, limits, metrics.batch)
         metrics.watch_queue(lambda: self._batcher.waiting_rows)
+
+    def deadline(self) -> float:
+        """Return when a request that is admitted now is late, on the loop's clock."""
+        return self._loop.time() + self._request_timeout_s
 
     async def infer(self, inputs: Tensors, deadline: float | None = None) -> Tensors:
         """Return every output for the inputs of one request.
@@ -66,7 +72,7 @@ class Predictor:
             CapacityError, RunError: as the batcher and the model say.
         """
         if deadline is None:
-            deadline = self._deadline()
+            deadline = self.deadline()
         if not self.batches:
             return await self._batcher.submit(inputs, key=object(), deadline=deadline)
         rows = _rows(inputs)
@@ -84,8 +90,9 @@ class Predictor:
         manifest = self.model.manifest
         if manifest is None or manifest.image is None or manifest.output is None:
             raise ModelTakesNoImages("this model takes tensors: use its /v2 infer endpoint")
-        deadline = self._deadline()
-        tensor = await self._decoder.decode(image, manifest.image, deadline)
+        deadline = self.deadline()
+        decode = functools.partial(image_tensor, image, manifest.image, self._max_image_pixels)
+        tensor = await self._decoder.decode(decode, deadline)
         outputs = await self.infer({manifest.image.name: tensor[np.newaxis]}, deadline)
         scores = outputs[manifest.output.name][0]
         return rank(probabilities(scores, manifest.output.kind), manifest.labels, top_k)
@@ -101,9 +108,6 @@ class Predictor:
             self.model.terminate()
         self._threads.shutdown(wait=False)
         return drained
-
-    def _deadline(self) -> float:
-        return self._loop.time() + self._request_timeout_s
 
     async def _run(self, requests: Sequence[Tensors]) -> Sequence[Tensors]:
         began = self._loop.time()

@@ -53,7 +53,8 @@ class Settings(BaseSettings):
         default_factory=available_cpus,
         ge=1,
         le=256,
-        description="Threads that decode images (default: the CPUs this process may use).",
+        description="Threads that decode images and large JSON bodies"
+        " (default: the CPUs this process may use).",
     )
     max_batch_size: int = Field(
         default=32, ge=1, le=65536, description="Rows of one run; a larger request is refused."

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.generic]
+Tensors = Mapping[str, Array]
+"""Arrays by the names of a graph's inputs or outputs."""
 Dim = int | str | None
 """A fixed size, the name of a symbolic size, or a size that the graph leaves open."""
 

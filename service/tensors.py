@@ -21,6 +21,9 @@ _EXACT_IN_FLOAT64 = 2**53
 # No values vouch for the other sizes of an empty tensor, and a model may make outputs of them.
 _LARGEST_EMPTY = 2**20
 
+# Values converted at a time: between two chunks, some milliseconds, other threads have a turn.
+_CHUNK = 2**16
+
 _ACCEPTED: dict[str, frozenset[type]] = {
     "BOOL": frozenset({bool, int}),
     "BYTES": frozenset({str}),
@@ -46,7 +49,8 @@ def decode_tensor(field: str, tensor: dict[str, Any], spec: TensorSpec) -> Array
         )
     shape = _shape(f"{field}.shape", tensor.get("shape"), spec)
     values = _values(f"{field}.data", tensor.get("data"), shape)
-    return _array(f"{field}.data", values, spec).reshape(shape)
+    parts = (values[i : i + _CHUNK] for i in range(0, max(len(values), 1), _CHUNK))
+    return np.concatenate([_array(f"{field}.data", part, spec) for part in parts]).reshape(shape)
 
 
 def encode_tensor(spec: TensorSpec, array: Array) -> dict[str, Any]:

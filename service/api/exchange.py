@@ -8,7 +8,7 @@ import orjson
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from service.errors import BodyTooLarge, InvalidJSON, UnsupportedEncoding
+from service.errors import BodyTooLarge, UnsupportedEncoding
 from service.lifecycle import Service
 
 Answer = TypeVar("Answer")
@@ -79,18 +79,6 @@ async def while_connected(request: Request, answer: Awaitable[Answer]) -> Answer
 async def _disconnected(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
-
-
-def parse_json(body: bytes) -> Any:
-    """Return the JSON document of a body.
-
-    Raises:
-        InvalidJSON: it is none; NaN and infinity are no JSON either.
-    """
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise InvalidJSON(f"the body is not JSON: {error.msg} at byte {error.pos}") from None
 
 
 def json_answer(content: Any) -> Response:

@@ -1,15 +1,17 @@
-"""The decoder pool is bounded, in threads, in what waits and in time."""
+"""The decoder is bounded, in threads, in what waits and in time."""
 
 import asyncio
+import functools
+import gc
 import threading
+import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from typing import NamedTuple
 
-import numpy as np
 import pytest
 
-from service.decoding import ImageDecoder
+from service.decoding import Decoder
 from service.errors import DeadlineExceeded, QueueFull
 
 pytestmark = pytest.mark.anyio
@@ -18,36 +20,43 @@ PATIENCE_S = 20
 
 
 class HeldDecoding:
-    """A decode function that waits until it is let go."""
+    """Decodes once it is let go."""
 
     def __init__(self) -> None:
         self.began = threading.Semaphore(0)
         self.go = threading.Event()
         self.images: list[bytes] = []
 
-    def __call__(self, image: bytes, _spec: Any) -> Any:
+    def __call__(self, image: bytes) -> list[int]:
         self.images.append(image)
         self.began.release()
         assert self.go.wait(PATIENCE_S)
-        return np.frombuffer(image, np.uint8).astype(np.float32)
+        return list(image)
 
 
 @contextmanager
-def decoder(decode: Any, **bounds: Any) -> Iterator[ImageDecoder]:
-    pool = ImageDecoder(decode, **({"threads": 1, "max_pending": 2} | bounds))
+def decoder(decode: HeldDecoding) -> Iterator["Pool"]:
+    pool = Decoder(threads=1, max_pending=2)
     try:
-        yield pool
+        yield Pool(pool, decode)
     finally:
         pool.close()
+
+
+class Pool(NamedTuple):
+    """A decoder and what it does."""
+
+    decoder: Decoder
+    decode: HeldDecoding
 
 
 def later() -> float:
     return asyncio.get_running_loop().time() + PATIENCE_S
 
 
-def start(pool: ImageDecoder, image: bytes, deadline: float | None = None) -> "asyncio.Task[Any]":
-    spec: Any = None
-    return asyncio.ensure_future(pool.decode(image, spec, deadline or later()))
+def start(pool: Pool, image: bytes, deadline: float | None = None) -> "asyncio.Task[list[int]]":
+    work = functools.partial(pool.decode, image)
+    return asyncio.ensure_future(pool.decoder.decode(work, deadline or later()))
 
 
 async def test_images_are_decoded_off_the_event_loop() -> None:
@@ -57,7 +66,7 @@ async def test_images_are_decoded_off_the_event_loop() -> None:
         await asyncio.to_thread(decode.began.acquire)
         assert not task.done(), "the loop turns while the image is in work"
         decode.go.set()
-        assert (await task).tolist() == [1]
+        assert await task == [1]
 
 
 async def test_one_image_too_many_is_refused_at_once() -> None:
@@ -65,11 +74,11 @@ async def test_one_image_too_many_is_refused_at_once() -> None:
     with decoder(decode) as pool:
         tasks = [start(pool, b"\1"), start(pool, b"\2")]
         await asyncio.to_thread(decode.began.acquire)
-        with pytest.raises(QueueFull, match="2 images are waiting"):
+        with pytest.raises(QueueFull, match="2 bodies wait"):
             await start(pool, b"\3")
         decode.go.set()
-        assert [(await each).tolist() for each in tasks] == [[1], [2]]
-        assert (await start(pool, b"\4")).tolist() == [4]
+        assert [await each for each in tasks] == [[1], [2]]
+        assert await start(pool, b"\4") == [4]
 
 
 async def test_an_image_past_its_deadline_is_given_up_and_never_decoded() -> None:
@@ -85,12 +94,37 @@ async def test_an_image_past_its_deadline_is_given_up_and_never_decoded() -> Non
     assert decode.images == [b"\1", b"\3"]
 
 
+async def test_an_image_that_is_given_up_while_it_waits_is_held_no_longer() -> None:
+    class Body:
+        """Bytes that can be watched."""
+
+        def decode(self) -> None:
+            raise AssertionError("it is never decoded")
+
+    decode = HeldDecoding()
+    with decoder(decode) as pool:
+        first = start(pool, b"\1")
+        await asyncio.to_thread(decode.began.acquire)
+        body = Body()
+        left = weakref.ref(body)
+        waiting = asyncio.ensure_future(pool.decoder.decode(body.decode, later()))
+        del body
+        await asyncio.sleep(0)
+        assert left() is not None
+        waiting.cancel()
+        with suppress(asyncio.CancelledError):
+            await waiting
+        del waiting
+        gc.collect()  # a cancelled task and its frames refer to each other
+        assert left() is None, "the thread is still busy with the first"
+        decode.go.set()
+        await first
+
+
 async def test_it_tells_how_long_each_image_took() -> None:
     told: list[float] = []
-    decode = HeldDecoding()
-    decode.go.set()
-    pool = ImageDecoder(decode, 1, 1, told.append)
-    await start(pool, b"\1")
+    pool = Decoder(1, 1, told.append)
+    assert await pool.decode(lambda: 7, later()) == 7
     pool.close()
     assert len(told) == 1
     assert told[0] >= 0

@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 import onnx
+import orjson
 import pytest
 from onnx import TensorProto
 
@@ -210,3 +211,22 @@ async def test_a_binary_request_is_told_that_it_is_not_taken(client: httpx.Async
     )
     assert answer.status_code == 400
     assert answer.json()["error"].startswith("Inference-Header-Content-Length")
+
+
+async def test_a_large_body_is_read_beside_the_event_loop(tmp_path: Path) -> None:
+    zoo.put(tmp_path, "open", 1, zoo.doubler(shape=(1, "n")))
+    count = 300_000  # values of several chunks, which take a tenth of a second to read
+    tensor = {
+        "name": "x",
+        "shape": [1, count],
+        "datatype": "FP32",
+        "data": [1, 2, 3] * (count // 3),
+    }
+    body = orjson.dumps({"inputs": [tensor]})
+    async with serving(tmp_path) as client:
+        answer = await client.post("/v2/models/open/infer", content=body)
+        bad = await client.post("/v2/models/open/infer", content=body.replace(b"3]", b"true]"))
+        metrics = (await client.get("/metrics")).text
+    assert answer.json()["outputs"][0]["data"] == [2, 4, 6] * (count // 3)
+    assert bad.json() == {"error": "inputs[0].data holds a boolean, not FP32 values"}
+    assert "foldserve_decode_seconds_count 2.0" in metrics

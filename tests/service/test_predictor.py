@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from service.batching import Limits
-from service.decoding import ImageDecoder
+from service.decoding import Decoder
 from service.errors import (
     BatchTooLarge,
     DeadlineExceeded,
@@ -30,17 +30,19 @@ def row(value: float, rows: int = 1) -> dict[str, Any]:
     return {"x": np.full((rows, 3), value, np.float32)}
 
 
-def no_images(_image: bytes, _spec: Any) -> Any:
-    raise AssertionError("nothing is decoded here")
-
-
 @asynccontextmanager
 async def predicting(model: Any, timeout_s: float = PATIENCE_S) -> AsyncIterator[Predictor]:
-    decoder = ImageDecoder(no_images, threads=1, max_pending=1)
+    decoder = Decoder(threads=1, max_pending=1)
     limits = Limits(max_batch_size=4, max_queue_size=8)
-    metrics = Metrics().model("m", "1")
-    batches = model.signature.batches
-    predictor = Predictor(model, decoder, limits, timeout_s, metrics, batches=batches)
+    predictor = Predictor(
+        model,
+        decoder,
+        limits,
+        Metrics().model("m", "1"),
+        request_timeout_s=timeout_s,
+        max_image_pixels=1,
+        batches=model.signature.batches,
+    )
     try:
         yield predictor
     finally:
