@@ -61,13 +61,11 @@ def test_the_writer_writes_the_golden_manifest(
         assert written[key].keys() == golden[key].keys()
 
 
-def test_the_writer_writes_the_golden_graph(rebuilt: pipeline.Built) -> None:
+def test_the_writer_writes_the_golden_signature(rebuilt: pipeline.Built) -> None:
+    """Which nodes stand between input and output is no part of the format."""
     old, new = onnx.load(GOLDEN / "model.onnx"), onnx.load_model_from_string(rebuilt.data)
     assert (new.ir_version, new.opset_import) == (old.ir_version, old.opset_import)
     assert (new.graph.input, new.graph.output) == (old.graph.input, old.graph.output)
-    assert [(n.op_type, n.input, n.output) for n in new.graph.node] == [
-        (n.op_type, n.input, n.output) for n in old.graph.node
-    ]
 
 
 def test_the_golden_artifact_carries_the_golden_manifest(golden: dict[str, Any]) -> None:
@@ -81,8 +79,12 @@ def test_the_reader_reads_every_field_of_the_golden_manifest(golden: dict[str, A
     assert read_manifest(json.dumps(golden)).model_dump(mode="json") == golden
 
 
-def test_the_service_computes_what_the_golden_checkpoint_computes() -> None:
-    model = open_model(GOLDEN / "model.onnx", RunOptions("cpu", intra_op_threads=1))
+@pytest.mark.parametrize("made", ["then", "now"])
+def test_the_service_computes_what_the_golden_checkpoint_computes(
+    rebuilt: pipeline.Built, made: str
+) -> None:
+    path = GOLDEN / "model.onnx" if made == "then" else rebuilt.path
+    model = open_model(path, RunOptions("cpu", intra_op_threads=1))
     actual = model.run({"input": ramp()})["logits"].astype(np.float64)
     expected = np.array(json.loads((GOLDEN / "logits.json").read_text()))
     np.testing.assert_allclose(actual, expected, rtol=0, atol=LOGIT_TOLERANCE)
