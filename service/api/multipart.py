@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 FIELD = "file"
 
+# A form of ours has one; each part costs the parser as much as megabytes of a file do.
+_MOST_PARTS = 64
+
 
 def is_multipart(content_type: str) -> bool:
     """Return whether a content type announces a multipart form."""
@@ -22,7 +25,7 @@ def file_part(body: bytes, content_type: str) -> bytes:
     """Return the bytes of the part named ``file``.
 
     Raises:
-        InvalidMultipart: the body is damaged, unfinished, or has no such part.
+        InvalidMultipart: the body is damaged, unfinished, has no such part, or too many.
     """
     boundary = parse_options_header(content_type)[1].get(b"boundary")
     if not boundary:
@@ -47,6 +50,7 @@ class _Parts:
     def __init__(self) -> None:
         self.file: bytes | None = None
         self.complete = False
+        self._count = 0
         self._header = b""
         self._value = b""
         self._name = ""
@@ -64,6 +68,9 @@ class _Parts:
         }
 
     def _begin(self) -> None:
+        self._count += 1
+        if self._count > _MOST_PARTS:
+            raise InvalidMultipart(f"the multipart body has more than {_MOST_PARTS} parts")
         self._name = ""
         self._data = bytearray()
 

@@ -45,6 +45,12 @@ def test_a_body_without_a_file_is_refused(body: bytes, content_type: str, messag
         file_part(body, content_type)
 
 
+def test_a_body_of_very_many_parts_is_refused() -> None:
+    assert file_part(part("other", b"") * 63 + part("file", b"1") + END, TYPE) == b"1"
+    with pytest.raises(InvalidMultipart, match="more than 64 parts"):
+        file_part(part("other", b"") * 64 + part("file", b"1") + END, TYPE)
+
+
 @pytest.mark.parametrize(
     ("content_type", "multipart"),
     [(TYPE, True), ("Multipart/Form-Data", True), ("image/png", False), ("", False)],
