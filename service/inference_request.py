@@ -9,6 +9,12 @@ from service.errors import InvalidJSON, InvalidRequest
 from service.signature import Signature, Tensors, TensorSpec
 from service.tensors import brief, decode_tensor
 
+# Parameters that change what an answer means: ignored, the client would read it wrongly. Those
+# that only ask how it is sent, or how soon, are ignored as the protocol says.
+_SEQUENCE = frozenset({"sequence_id", "sequence_start", "sequence_end"})
+_PLACE = frozenset({"shared_memory_region"})
+_RANKING = frozenset({"classification"})
+
 
 class InferenceRequest(NamedTuple):
     """A request of the Open Inference Protocol that fits a signature.
@@ -36,6 +42,7 @@ def read_request(body: bytes, signature: Signature) -> InferenceRequest:
         document = _object("the request", orjson.loads(body))
     except orjson.JSONDecodeError as error:
         raise InvalidJSON(f"the body is not JSON: {error.msg} at byte {error.pos}") from None
+    _refuse_unsupported("parameters", document, _SEQUENCE)
     return InferenceRequest(
         _request_id(document),
         outputs=_wanted_outputs(document, signature),
@@ -85,8 +92,16 @@ def _named_objects(
             )
         if name in found:
             raise InvalidRequest(f"{where}.name {name!r} is there twice")
+        _refuse_unsupported(f"{where}.parameters", item, _PLACE | _RANKING)
         found[name] = (where, item)
     return found
+
+
+def _refuse_unsupported(field: str, holder: dict[str, Any], names: frozenset[str]) -> None:
+    parameters = holder.get("parameters")
+    if parameters is not None:
+        for name in sorted(names & _object(field, parameters).keys()):
+            raise InvalidRequest(f"{field}.{name} is not supported")
 
 
 def _object(field: str, item: object) -> dict[str, Any]:

@@ -67,7 +67,7 @@ async def test_nested_data_and_several_rows_are_taken(client: httpx.AsyncClient)
 
 async def test_unknown_members_and_parameters_are_ignored(client: httpx.AsyncClient) -> None:
     body = request(parameters={"color": "red"}) | {
-        "parameters": {"binary_data_output": True, "mood": 1},
+        "parameters": {"binary_data_output": True, "priority": 1, "timeout": 9, "mood": 1},
         "surprise": {},
     }
     assert (await client.post(INFER, json=body)).status_code == 200
@@ -165,6 +165,19 @@ async def test_models_of_other_shapes_are_served_too(
         (request() | {"outputs": {}}, "outputs must be a list"),
         (request() | {"outputs": [{"name": "z"}]}, "outputs[0].name 'z' is none of 'y'"),
         (request() | {"outputs": [{"name": "y"}] * 2}, "outputs[1].name 'y' is there twice"),
+        (request() | {"parameters": []}, "parameters must be a JSON object"),
+        (
+            request() | {"parameters": {"sequence_id": 1}},
+            "parameters.sequence_id is not supported",
+        ),
+        (
+            request(parameters={"shared_memory_region": "r"}),
+            "inputs[0].parameters.shared_memory_region is not supported",
+        ),
+        (
+            request() | {"outputs": [{"name": "y", "parameters": {"classification": 2}}]},
+            "outputs[0].parameters.classification is not supported",
+        ),
         (request(datatype="FP64"), "inputs[0].datatype must be FP32 for 'x', not 'FP64'"),
         (request(shape=[-1, 3]), "inputs[0].shape[0] must be a size of 0 or more, not -1"),
         (request(shape=[10**12, 3]), "inputs[0].data has 3 values, the shape asks for"),
