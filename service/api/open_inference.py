@@ -79,7 +79,9 @@ async def metadata(request: Request) -> Response:
     return json_answer(
         {
             "name": entry.name,
-            "versions": [each.version for each in repository.versions(entry.name).values()],
+            "versions": [
+                each.version for each in repository.versions(entry.name).values() if each.predictor
+            ],
             "platform": PLATFORM,
             "inputs": [tensor(spec) for spec in signature.inputs],
             "outputs": [tensor(spec) for spec in signature.outputs],

@@ -60,6 +60,12 @@ async def test_a_broken_model_does_not_make_the_server_unready(models: Path) -> 
         assert (await client.get("/v2/models/doubler/ready")).status_code == 200
 
 
+async def test_a_version_that_cannot_be_asked_for_is_not_named(models: Path) -> None:
+    (models / "doubler" / "12" / "model.onnx").write_bytes(b"garbage")
+    async with running(create_app(settings(models))) as client:
+        assert (await client.get("/v2/models/doubler")).json()["versions"] == ["1"]
+
+
 async def test_a_draining_server_is_live_not_ready_and_still_answers(models: Path) -> None:
     app = create_app(settings(models))
     async with running(app) as client:
