@@ -119,7 +119,7 @@ def open_model(path: Path, options: RunOptions) -> OnnxModel:
             path, _session_options(options), providers=_providers(options)
         )
     except Exception as error:
-        raise ModelLoadError(_reason(error)) from error
+        raise ModelLoadError(_reason(error, path)) from error
     check_provider(options.provider, session.get_providers())
     return OnnxModel(session)
 
@@ -190,7 +190,10 @@ def _manifest(session: onnxruntime.InferenceSession, signature: Signature) -> Ma
     return manifest
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, path: Path) -> str:
     """Return the runtime's own words in one line, without a path of this or another machine."""
-    words = _PATH.sub("(path)", " ".join(str(error).split()))
+    text = str(error)
+    for own in (path, path.parent, path.parent.resolve()):  # they may hold blanks
+        text = text.replace(str(own), "/")
+    words = _PATH.sub("(path)", " ".join(text.split()))
     return f"ONNX Runtime does not load it: {words[:_LONGEST_REASON]}"

@@ -92,6 +92,15 @@ def test_a_file_that_is_no_model_is_refused_without_its_path(
     assert "/" not in str(caught.value)
 
 
+def test_a_reason_holds_no_word_of_a_path_with_blanks(tmp_path: Path) -> None:
+    path = tmp_path / "models of somebody else" / "model.onnx"
+    path.parent.mkdir()
+    path.write_bytes(b"garbage")
+    with pytest.raises(ModelLoadError, match=r"Load model from \(path\) failed") as caught:
+        open_model(path, OPTIONS)
+    assert "somebody" not in str(caught.value)
+
+
 def test_a_type_that_the_protocol_lacks_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelLoadError, match=r"'x' is of type tensor\(bfloat16\)"):
         load(tmp_path, zoo.identity(TensorProto.BFLOAT16))
