@@ -200,6 +200,9 @@ class Batcher(Generic[Item, Result]):
             if call.deadline <= now:  # the loop was too busy for its timer
                 self._expire(call)
                 continue
+            if call.answer.done():  # cancelled, and its caller had no turn yet to leave
+                self._leave(call)
+                continue
             if batch and call.key != batch[0].key:
                 continue
             if call.rows > room:

@@ -156,6 +156,22 @@ async def test_a_call_cancelled_while_it_waits_costs_no_run_and_frees_its_place(
     await batcher.close(PATIENCE_S)
 
 
+async def test_a_call_cancelled_in_the_turn_that_frees_the_runner_costs_no_run() -> None:
+    runner = Runner(held=True)
+    batcher = Batcher(runner, limits())
+    first = call(batcher, 0)
+    end = await runner.began()
+    waiting = call(batcher, 1)
+    await turn()
+    runner.held = False
+    end.set_result(None)
+    waiting.cancel()
+    assert await outcome(first) == 0
+    assert await outcome(call(batcher, 2)) == 20
+    assert runner.batches == [[0], [2]]
+    await batcher.close(PATIENCE_S)
+
+
 async def test_a_failing_run_fails_the_guilty_alone() -> None:
     runner = Runner(held=True)
     runner.poison = {2}
