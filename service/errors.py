@@ -6,6 +6,7 @@
     └── ServiceError                  reaches a client: code, HTTP status, message
         ├── BodyError                 the bytes of the request
         │   ├── BodyTooLarge             413  body_too_large
+        │   ├── BodyTimeout              408  body_timeout
         │   ├── UnsupportedEncoding      415  unsupported_encoding
         │   ├── InvalidMultipart         400  invalid_multipart
         │   └── InvalidJSON              400  invalid_json
@@ -73,6 +74,15 @@ class BodyTooLarge(BodyError):
     # and the answer is lost. The server drops what still comes, unread.
     code = "body_too_large"
     status = 413
+
+
+class BodyTimeout(BodyError):
+    """The request body stopped coming."""
+
+    code = "body_timeout"
+    status = 408
+    # As RFC 9110 asks of a 408: the peer is most likely gone.
+    headers: ClassVar[dict[str, str]] = {"Connection": "close"}
 
 
 class UnsupportedEncoding(BodyError):

@@ -77,7 +77,7 @@ class Settings(BaseSettings):
         gt=0,
         le=3600,
         allow_inf_nan=False,
-        description="Seconds from a request's admission to its answer.",
+        description="Seconds from a request's admission to its answer, or for a body to go on.",
     )
     max_body_bytes: int = Field(
         default=16 * 2**20, ge=1024, le=2**31 - 1, description="Bytes of one request body."

@@ -8,7 +8,7 @@ import orjson
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from service.errors import BodyTooLarge, UnsupportedEncoding
+from service.errors import BodyTimeout, BodyTooLarge, UnsupportedEncoding
 from service.lifecycle import Service
 
 Answer = TypeVar("Answer")
@@ -25,24 +25,30 @@ async def read_body(request: Request) -> bytes:
 
     Raises:
         BodyTooLarge: by its stated or its real length; no more than the bound is kept.
+        BodyTimeout: nothing came for as long as a request may take.
         UnsupportedEncoding: the body is compressed.
         ClientDisconnect: the client went away.
     """
-    limit = service_of(request).settings.max_body_bytes
+    settings = service_of(request).settings
+    limit = settings.max_body_bytes
     encoding = request.headers.get("content-encoding", "identity")
     if encoding.lower() != "identity":
         raise UnsupportedEncoding("send the body without a Content-Encoding")
     stated = request.headers.get("content-length", "0")
     if stated.isdecimal() and int(stated) > limit:
         raise _too_large(limit)
-    return await _receive(request, limit)
+    return await _receive(request, limit, settings.request_timeout_s)
 
 
-async def _receive(request: Request, limit: int) -> bytes:
+async def _receive(request: Request, limit: int, patience_s: float) -> bytes:
     chunks: list[bytes] = []
     length = 0
     while True:
-        message = await request.receive()
+        try:
+            async with asyncio.timeout(patience_s):  # of each piece: a slow client is no dead one
+                message = await request.receive()
+        except TimeoutError:
+            raise BodyTimeout(f"nothing of the body came for {patience_s:g} seconds") from None
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         chunk = message.get("body", b"")

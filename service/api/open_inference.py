@@ -36,6 +36,7 @@ _INFER = (
     errors.InvalidTensor,
     errors.BatchTooLarge,
     errors.BodyTooLarge,
+    errors.BodyTimeout,
     errors.UnsupportedEncoding,
     errors.QueueFull,
     errors.InferenceFailed,

@@ -37,6 +37,7 @@ _ERRORS = (
     errors.ModelNotFound,
     errors.VersionNotFound,
     errors.BodyTooLarge,
+    errors.BodyTimeout,
     errors.ImageTooLarge,
     errors.UnsupportedEncoding,
     errors.UnsupportedImage,

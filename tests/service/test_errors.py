@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +74,7 @@ REQUESTS: dict[str, tuple[str, str, dict[str, Any]]] = {
 }
 # Those that need a server in a certain state have a test of their own below.
 STATES = {
+    "body_timeout",
     "queue_full",
     "not_ready",
     "shutting_down",
@@ -190,6 +191,18 @@ async def test_a_request_past_its_deadline_answers_504(tmp_path: Path) -> None:
         answer = await infer(client)
         model.go.set()
     assert_shape(answer, errors.DeadlineExceeded)
+
+
+async def test_a_body_that_stops_coming_answers_408(models: Path) -> None:
+    async def stalled() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.Event().wait()
+
+    app = create_app(settings(models, request_timeout_s=0.05))
+    async with running(app) as client:
+        answer = await client.post(INFER, content=stalled())
+    assert_shape(answer, errors.BodyTimeout)
+    assert answer.headers["connection"] == "close"
 
 
 async def test_a_request_to_a_server_that_is_closing_answers_503(tmp_path: Path) -> None:
