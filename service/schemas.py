@@ -168,6 +168,20 @@ class RequestedOutput(_Open):
 class InferenceRequest(_Open):
     """A request of the Open Inference Protocol."""
 
+    # Without it the page makes up one that no server takes.
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={
+            "examples": [
+                {
+                    "inputs": [
+                        {"name": "x", "shape": [1, 3], "datatype": "FP32", "data": [1, 2.5, 3]}
+                    ]
+                }
+            ]
+        },
+    )
+
     id: str | None = None
     parameters: Parameters | None = None
     inputs: list[RequestInput]

@@ -124,6 +124,13 @@ async def test_path_parameters_bodies_and_errors_are_described(client: httpx.Asy
     assert "`body_too_large`" in operation["responses"]["413"]["description"]
 
 
+async def test_the_example_of_a_request_is_one_that_is_answered(client: httpx.AsyncClient) -> None:
+    documents = (await openapi(client))["components"]["schemas"]
+    (example,) = documents["InferenceRequest"]["examples"]
+    answer = await client.post("/v2/models/doubler/infer", json=example)
+    assert answer.json()["outputs"][0]["data"] == [2, 5, 6]
+
+
 async def test_the_metrics_are_described_as_text(client: httpx.AsyncClient) -> None:
     operation = (await openapi(client))["paths"]["/metrics"]["get"]
     assert operation["responses"]["200"]["content"].keys() == {"text/plain"}
