@@ -9,9 +9,10 @@ import os
 from pathlib import Path
 
 CGROUP_ROOT = Path("/sys/fs/cgroup")
+MEMBERSHIP = Path("/proc/self/cgroup")
 
 
-def available_cpus(root: Path = CGROUP_ROOT) -> int:
+def available_cpus(root: Path = CGROUP_ROOT, membership: Path = MEMBERSHIP) -> int:
     """Return the threads that can run at once: the smaller of affinity and quota, at least 1.
 
     A fraction of a processor is rounded down: a thread more than the quota is throttled
@@ -19,16 +20,31 @@ def available_cpus(root: Path = CGROUP_ROOT) -> int:
 
     Args:
         root: the mount point of the cgroup file system.
+        membership: names the cgroup of this process.
     """
-    quota = cpu_quota(root)
+    quota = cpu_quota(root, membership)
     allowed = _affinity()
     return allowed if quota is None else max(1, min(allowed, int(quota)))
 
 
-def cpu_quota(root: Path = CGROUP_ROOT) -> float | None:
-    """Return the processors granted by cgroup v2 or v1, or None without a limit."""
-    limits = (_version_2(root), _version_1(root))
-    return next((limit for limit in limits if limit is not None), None)
+def cpu_quota(root: Path = CGROUP_ROOT, membership: Path = MEMBERSHIP) -> float | None:
+    """Return the processors granted by cgroup v2 or v1, or None without a limit.
+
+    A container sees its own cgroup as the root; a service of systemd has one further down,
+    and each cgroup on the way to it may have a limit.
+    """
+    limits = [_version_2(folder) for folder in _folders(root, membership)]
+    limits.append(_version_1(root))
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _folders(root: Path, membership: Path) -> list[Path]:
+    """Return the folders of the process's cgroup of version 2, up to the root."""
+    for line in _read(membership).splitlines():
+        if line.startswith("0::/"):
+            below = Path(line.removeprefix("0::/"))
+            return [root / below, *(root / parent for parent in below.parents)]
+    return [root]
 
 
 def _affinity() -> int:

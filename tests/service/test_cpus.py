@@ -41,6 +41,28 @@ def test_cgroup_version_1_states_them_in_two_files(
     assert cpu_quota(version_1(tmp_path, text)) == quota
 
 
+@pytest.mark.parametrize(
+    ("cgroup", "quota"),
+    [
+        ("0::/system.slice/foldserve.service\n", 1.0),
+        ("12:cpu:/other\n0::/system.slice\n", 2.0),
+        ("0::/\n", None),
+        ("0::/seen/from/outside\n", None),
+        ("12:cpu:/other\n", None),
+    ],
+)
+def test_the_smallest_quota_on_the_way_to_the_processs_own_cgroup_counts(
+    tmp_path: Path, cgroup: str, quota: float | None
+) -> None:
+    below = tmp_path / "system.slice" / "foldserve.service"
+    below.mkdir(parents=True)
+    (below.parent / "cpu.max").write_text("200000 100000")
+    (below / "cpu.max").write_text("100000 100000")
+    membership = tmp_path / "membership"
+    membership.write_text(cgroup)
+    assert cpu_quota(tmp_path, membership) == quota
+
+
 def test_without_a_cgroup_there_is_no_quota(tmp_path: Path) -> None:
     assert cpu_quota(tmp_path) is None
     assert available_cpus(tmp_path) == ALLOWED
