@@ -63,7 +63,7 @@ class Model(Protocol):
         """Compute every output; blocks, and may be called from several threads."""
 
     def terminate(self) -> None:
-        """End the runs in progress; they raise."""
+        """End the runs in progress and those that would follow; they raise."""
 
 
 class OnnxModel:
@@ -80,6 +80,7 @@ class OnnxModel:
     def __init__(self, session: onnxruntime.InferenceSession) -> None:
         self._session = session
         self._running: set[onnxruntime.RunOptions] = set()
+        self._terminated = False
         self.provider: str = session.get_providers()[0].removesuffix("ExecutionProvider")
         self.signature = Signature(_specs(session.get_inputs()), _specs(session.get_outputs()))
         self.manifest = _manifest(session, self.signature)
@@ -93,6 +94,8 @@ class OnnxModel:
         names = [spec.name for spec in self.signature.outputs]
         options = onnxruntime.RunOptions()
         self._running.add(options)
+        if self._terminated:  # looked at once the options can be found: no run slips between
+            options.terminate = True
         try:
             values: Sequence[Array] = self._session.run(names, dict(inputs), options)
         except Exception as error:
@@ -102,7 +105,8 @@ class OnnxModel:
         return dict(zip(names, values, strict=True))
 
     def terminate(self) -> None:
-        """End the runs in progress; they raise ``InferenceFailed``."""
+        """End the runs in progress and those that would follow: ``InferenceFailed``."""
+        self._terminated = True
         for options in tuple(self._running):
             options.terminate = True
 

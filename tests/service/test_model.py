@@ -143,6 +143,13 @@ def test_a_run_that_does_not_end_can_be_ended(tmp_path: Path) -> None:
     thread.join()
 
 
+def test_a_run_that_begins_after_the_end_ends_at_once(tmp_path: Path) -> None:
+    model = load(tmp_path, zoo.endless())
+    model.terminate()
+    with pytest.raises(InferenceFailed):
+        model.run({"x": np.zeros((1,), np.float32)})
+
+
 def test_telemetry_is_off_before_the_runtime_is_imported() -> None:
     assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
 
