@@ -1,7 +1,5 @@
 """``POST /models/{name}/predict``: an image in, ranked labels out."""
 
-from dataclasses import asdict
-
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
@@ -85,7 +83,7 @@ async def predict(request: Request) -> Response:
         {
             "model": entry.name,
             "version": entry.version,
-            "predictions": [asdict(prediction) for prediction in predictions],
+            "predictions": predictions,
         }
     )
 
