@@ -9,6 +9,9 @@ from PIL import Image, ImageOps
 
 from training.inputs import ImageInput
 
+FORMATS = ("JPEG", "PNG", "WEBP")
+"""What is decoded; Pillow knows dozens more, and some of them start other programs."""
+
 _FILTERS = {
     "nearest": Image.Resampling.NEAREST,
     "box": Image.Resampling.BOX,
@@ -29,14 +32,15 @@ def evaluation(source: Path | IO[bytes], expected: ImageInput) -> NDArray[np.flo
         Raw values 0..255, shape (channels, height, width), C-contiguous.
 
     Raises:
-        OSError: If it is not an image (Pillow's UnidentifiedImageError is one).
+        OSError: If it is not such a file (Pillow's UnidentifiedImageError is one).
+        Exception: Pillow's decoders raise nearly every type on damaged files.
     """
     return pixels(source, expected).astype(np.float32)
 
 
 def pixels(source: Path | IO[bytes], expected: ImageInput) -> NDArray[np.uint8]:
     """The same as `evaluation`, in the bytes in which a data set keeps it."""
-    with Image.open(source) as opened:
+    with Image.open(source, formats=FORMATS) as opened:
         upright = ImageOps.exif_transpose(opened)
     fitted = _fit(_convert(upright, expected.color), expected)
     array = np.asarray(fitted, dtype=np.uint8).reshape(expected.height, expected.width, -1)

@@ -1,6 +1,9 @@
+import io
 import random
+import struct
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -146,8 +149,29 @@ def test_a_class_without_images_is_named(tmp_path: Path) -> None:
         load({"name": "image_folder", "folder": folder, "height": 4, "width": 4})
 
 
+def a_gif() -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (6, 4)).save(file, "GIF")
+    return file.getvalue()
+
+
+def a_png_that_claims(width: int, height: int) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (6, 4)).save(file, "PNG")
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    content = file.getvalue()  # signature and length before the header, pixels behind it
+    return content[:12] + header + struct.pack(">I", crc32(header)) + content[33:]
+
+
 @pytest.mark.parametrize(
-    ("content", "message"), [(b"text", "is not an image"), (None, "cannot be decoded")]
+    ("content", "message"),
+    [
+        (b"text", "is not a JPEG, PNG or WebP image"),
+        (a_gif(), "is not a JPEG, PNG or WebP image"),  # nor is a program started for an EPS file
+        (None, "cannot be decoded"),
+        (a_png_that_claims(65_000, 65_000), "cannot be decoded .*exceeds limit"),
+    ],
+    ids=["text", "gif", "cut", "bomb"],
 )
 def test_a_file_that_is_no_image_is_named(
     tmp_path: Path, content: bytes | None, message: str
@@ -159,3 +183,14 @@ def test_a_file_that_is_no_image_is_named(
 
     with pytest.raises(DatasetError, match=rf"cat/3.png {message}"):
         load({"name": "image_folder", "folder": folder, "height": 4, "width": 4})
+
+
+def test_hidden_files_and_folders_are_neither_images_nor_classes(tmp_path: Path) -> None:
+    folder = a_folder(tmp_path / "pets")
+    a_folder(folder, (".ipynb_checkpoints",))
+    (folder / "cat" / "._3.png").write_bytes(b"what macOS leaves on other file systems")
+
+    dataset = load({"name": "image_folder", "folder": folder, "height": 4, "width": 6})
+
+    assert dataset.labels == ("cat", "dog")
+    assert sum(map(len, (dataset.train, dataset.validation, dataset.test))) == 20

@@ -1,5 +1,6 @@
 """Images of one's own: a folder with one folder a class."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -55,16 +56,21 @@ def load(options: ImageFolderOptions) -> Dataset:
 def _classes(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise DatasetError(f"no folder {folder}; data.folder holds one folder of images per class")
-    classes = sorted(path for path in folder.iterdir() if path.is_dir())
+    classes = sorted(path for path in _visible(folder) if path.is_dir())
     if len(classes) < 2:
         raise DatasetError(f"{folder} has {len(classes)} folders; two classes are the least")
     return classes
 
 
+def _visible(folder: Path) -> Iterator[Path]:
+    """Leave out what notebooks, file managers and macOS hide among the images."""
+    return (path for path in folder.iterdir() if not path.name.startswith("."))
+
+
 def _samples(classes: list[Path], expected: ImageInput) -> Samples:
     inputs, targets = [], []
     for target, folder in enumerate(classes):
-        files = sorted(path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES)
+        files = sorted(path for path in _visible(folder) if path.suffix.lower() in _SUFFIXES)
         if not files:
             raise DatasetError(f"{folder} has no image ({', '.join(sorted(_SUFFIXES))})")
         inputs += [_decode(file, expected) for file in files]
@@ -76,6 +82,6 @@ def _decode(file: Path, expected: ImageInput) -> np.ndarray:
     try:
         return pixels(file, expected)
     except UnidentifiedImageError as error:
-        raise DatasetError(f"{file} is not an image; remove it") from error
-    except OSError as error:
+        raise DatasetError(f"{file} is not a JPEG, PNG or WebP image; remove it") from error
+    except Exception as error:  # Pillow's decoders raise nearly every type on damaged files
         raise DatasetError(f"{file} cannot be decoded ({error})") from error
