@@ -194,3 +194,32 @@ def test_hidden_files_and_folders_are_neither_images_nor_classes(tmp_path: Path)
 
     assert dataset.labels == ("cat", "dog")
     assert sum(map(len, (dataset.train, dataset.validation, dataset.test))) == 20
+
+
+def test_a_link_to_an_image_elsewhere_is_an_image(tmp_path: Path) -> None:
+    folder = a_folder(tmp_path / "pets")
+    (folder / "cat" / "3.png").rename(tmp_path / "elsewhere.png")
+    (folder / "cat" / "3.png").symlink_to(tmp_path / "elsewhere.png")
+
+    dataset = load({"name": "image_folder", "folder": folder, "height": 4, "width": 6})
+
+    assert sum(map(len, (dataset.train, dataset.validation, dataset.test))) == 20
+
+
+@pytest.mark.parametrize("link", ["cat/again.png", "dog/again.png"])
+def test_one_image_under_two_names_is_refused_for_it_could_be_learned_and_held_out(
+    tmp_path: Path, link: str
+) -> None:
+    folder = a_folder(tmp_path / "pets")
+    (folder / link).symlink_to(folder / "cat" / "3.png")
+
+    with pytest.raises(DatasetError, match=r"again\.png is the same file as .*cat/3\.png"):
+        load({"name": "image_folder", "folder": folder, "height": 4, "width": 6})
+
+
+def test_a_class_that_links_to_another_class_is_refused(tmp_path: Path) -> None:
+    folder = a_folder(tmp_path / "pets")
+    (folder / "emu").symlink_to(folder / "cat")
+
+    with pytest.raises(DatasetError, match=r"emu/0\.png is the same file as .*cat/0\.png"):
+        load({"name": "image_folder", "folder": folder, "height": 4, "width": 6})

@@ -35,7 +35,7 @@ def load(options: ImageFolderOptions) -> Dataset:
 
     Raises:
         DatasetError: If the folder is missing, has fewer than two classes, a class has no image,
-            or a file is not an image.
+            or a file is not an image or is there twice.
     """
     expected = ImageInput(
         color=options.color,
@@ -69,11 +69,16 @@ def _visible(folder: Path) -> Iterator[Path]:
 
 def _samples(classes: list[Path], expected: ImageInput) -> Samples:
     inputs, targets = [], []
+    seen: dict[Path, Path] = {}
     for target, folder in enumerate(classes):
         files = sorted(path for path in _visible(folder) if path.suffix.lower() in _SUFFIXES)
         if not files:
             raise DatasetError(f"{folder} has no image ({', '.join(sorted(_SUFFIXES))})")
-        inputs += [_decode(file, expected) for file in files]
+        for file in files:
+            if (first := seen.setdefault(file.resolve(), file)) != file:
+                # Learned from under one name, it would be measured under the other.
+                raise DatasetError(f"{file} is the same file as {first}; remove one of the links")
+            inputs.append(_decode(file, expected))
         targets += [target] * len(files)
     return Samples(np.stack(inputs), np.array(targets, dtype=np.int64))
 
