@@ -56,6 +56,8 @@ def test_a_missing_batch_says_how_to_get_it(tmp_path: Path) -> None:
         ({"test_batch": {**a_batch(6), b"labels": [10] * 20}}, "not 20 numbers from 0 to 9"),
         ({"test_batch": {**a_batch(6), b"labels": [1]}}, "not 20 numbers from 0 to 9"),
         ({"batches.meta": {b"label_names": [b"cat"]}}, "no ten label_names"),
+        ({"batches.meta": {b"label_names": [7] * 10}}, "label_names are not ASCII text"),
+        ({"batches.meta": {b"label_names": [b"\xff"] * 10}}, "label_names are not ASCII text"),
     ],
 )
 def test_a_batch_with_other_contents_is_refused(
@@ -140,3 +142,16 @@ def test_an_array_of_another_type_is_refused() -> None:
 
     with pytest.raises(PythonBatchError, match="something else than unsigned bytes"):
         parse(content)
+
+
+@pytest.mark.parametrize(
+    "number",
+    [b"J\xff\xff\xff\x7f", b"\x8a\x0b" + b"\x7f" * 11],
+    ids=["2 GiB, if it were taken for a size", "more than there are addresses"],
+)
+def test_a_number_in_the_place_of_an_array_s_bytes_allocates_nothing(number: bytes) -> None:
+    array = np.zeros((2, 4), np.uint8)
+    stored = dumps({b"data": array}).replace(b"U\x08" + b"\0" * 8, number)
+
+    with pytest.raises(PythonBatchError, match="an array without its bytes"):
+        parse(stored)

@@ -83,4 +83,6 @@ def _labels(path: Path) -> tuple[str, ...]:
     names = _read(path).get(b"label_names")
     if not isinstance(names, list) or len(names) != _CLASSES:
         raise DatasetError(f"{path}: no ten label_names in it")
-    return tuple(name.decode("ascii") for name in names)
+    if not all(isinstance(name, bytes) and name.isascii() for name in names):
+        raise DatasetError(f"{path}: its label_names are not ASCII text")
+    return tuple(name.decode() for name in names)

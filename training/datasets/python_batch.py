@@ -186,5 +186,7 @@ def _array(call: _Call) -> NDArray[np.uint8]:
     _, shape, dtype, fortran_order, content = call.state
     if (dtype.name, dtype.arguments[:1]) != (_DTYPE, (b"u1",)):
         raise PythonBatchError("an array of something else than unsigned bytes")
+    if not isinstance(content, bytes):  # bytearray takes a number for a size to allocate
+        raise PythonBatchError("an array without its bytes")
     flat = np.frombuffer(bytearray(content), dtype=np.uint8)  # a copy, so that it can be written to
     return flat.reshape(shape, order="F" if fortran_order else "C")
