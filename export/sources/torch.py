@@ -3,10 +3,10 @@
 import contextlib
 import hashlib
 import importlib
-import pickle
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -104,7 +104,7 @@ def _read_pickled(path: Path) -> dict[str, Any]:
     try:
         # Nothing but tensors is unpickled; this is the one place that reads the format.
         loaded = torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251 - see above
-    except pickle.UnpicklingError as error:
+    except UnpicklingError as error:
         raise SourceError(
             f"--weights {path}: holds something else than tensors, which is not read; "
             "save the state dict alone"
