@@ -223,3 +223,9 @@ def test_a_class_that_links_to_another_class_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(DatasetError, match=r"emu/0\.png is the same file as .*cat/0\.png"):
         load({"name": "image_folder", "folder": folder, "height": 4, "width": 6})
+
+
+def test_a_single_training_sample_has_no_batch_statistics_and_is_refused() -> None:
+    with pytest.raises(DatasetError, match="1 training samples; 2 are the least"):
+        load({"name": "digits", "train_limit": 1})
+    assert len(load({"name": "digits", "train_limit": 2}).train) == 2

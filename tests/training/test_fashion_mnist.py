@@ -105,3 +105,10 @@ def test_files_that_do_not_fit_together_are_refused(
         load({"name": "fashion_mnist", "folder": folder})
 
     assert message in str(caught.value)
+
+
+def test_a_set_without_held_out_images_is_refused_before_any_training(tmp_path: Path) -> None:
+    folder = a_set(tmp_path, packed=False, test=0)
+
+    with pytest.raises(DatasetError, match="0 held-out samples; 1 are the least"):
+        load({"name": "fashion_mnist", "folder": folder})

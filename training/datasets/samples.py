@@ -45,3 +45,18 @@ class Dataset:
     test: Samples
     labels: tuple[str, ...]
     input: ImageInput | SignalInput
+
+    def __post_init__(self) -> None:
+        """Refuse what would only fail when hours of training are over.
+
+        Raises:
+            DatasetError: If a split has too few samples.
+        """
+        # Batch norm needs two samples: one has no variance.
+        for name, split, least in (
+            ("training", self.train, 2),
+            ("validation", self.validation, 1),
+            ("held-out", self.test, 1),
+        ):
+            if len(split) < least:
+                raise DatasetError(f"{len(split)} {name} samples; {least} are the least")
