@@ -58,40 +58,42 @@ class RunFolder:
                 raise RunError(f"another process is training in {self.path}") from error
             yield
 
+    def check(self, config: TrainingConfig) -> None:
+        """See that what an earlier run left, if anything, was made with the same configuration.
+
+        Raises:
+            RunError: If it was made with another one.
+        """
+        if not self.state.is_file() and not self.finished:
+            return
+        try:
+            # Parsed, so that an option which is newer than the run has its default there.
+            found = TrainingConfig.model_validate_json(self._config.read_bytes())
+        except (OSError, ValidationError) as error:
+            raise RunError(f"{self._config} cannot be read; --fresh trains anew") from error
+        before, now = found.model_dump(mode="json"), config.model_dump(mode="json")
+        if changed := sorted(_differences(before, now)):
+            raise RunError(
+                f"{self.path} was made with another configuration ({', '.join(changed)} differ);"
+                " --fresh starts it anew, another name keeps it"
+            )
+
     def prepare(self, config: TrainingConfig, *, fresh: bool) -> None:
-        """Note the configuration, or check that the folder was made with the same one.
+        """Note the configuration.
 
         Args:
             config: What is to be trained.
             fresh: Remove what an earlier run left.
-
-        Raises:
-            RunError: If the folder belongs to another configuration.
         """
-        wanted = config.model_dump(mode="json")
         if fresh:
             self._clear()
-        elif self.state.is_file() or self.finished:  # else there is nothing to lose
-            self._must_equal(wanted)
-        atomic.write(self._config, (json.dumps(wanted, indent=2) + "\n").encode())
+        noted = json.dumps(config.model_dump(mode="json"), indent=2) + "\n"
+        atomic.write(self._config, noted.encode())
 
     def write_metrics(self, rows: list[dict[str, Any]]) -> None:
         """Replace ``metrics.jsonl``."""
         lines = "".join(json.dumps(row) + "\n" for row in rows)
         atomic.write(self.metrics, lines.encode())
-
-    def _must_equal(self, wanted: dict[str, Any]) -> None:
-        try:
-            # Parsed, so that an option which is newer than the run has its default there.
-            found = TrainingConfig.model_validate_json(self._config.read_bytes())
-        except ValidationError as error:
-            raise RunError(f"{self._config} cannot be read; --fresh trains anew") from error
-        changed = sorted(_differences(found.model_dump(mode="json"), wanted))
-        if changed:
-            raise RunError(
-                f"{self.path} was made with another configuration ({', '.join(changed)} differ);"
-                " --fresh starts it anew, another name keeps it"
-            )
 
     def _clear(self) -> None:
         # Only what a run writes: the folder may hold somebody's notes.

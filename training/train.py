@@ -71,23 +71,26 @@ def train(
     console = console or Console()
     folder, display = RunFolder(runs / config.name), Display(console)
     with folder.claimed():
-        folder.prepare(config, fresh=fresh)
-        if folder.finished:
+        if not fresh:
+            folder.check(config)
+        if folder.finished and not fresh:
             display.say(f"{folder.path} has finished already; --fresh trains it again")
         else:
             device = _device(config.training.device)
             with deterministic(device, config.training.threads):
                 dataset = load_dataset(config.data)
-                _train(_Run(config, folder, dataset, device, display))
+                _train(_Run(config, folder, dataset, device, display), fresh=fresh)
     console.print(result_table(checkpoints.load(folder.checkpoint), folder.checkpoint))
     return folder.checkpoint
 
 
-def _train(run: _Run) -> None:
+def _train(run: _Run, *, fresh: bool) -> None:
     seed = seed_of(run.config.training.seed, _INITIAL_WEIGHTS)
     model_config = fitted_config(run.config, run.dataset)
     model = initial(run.config.model["name"], model_config, run.dataset.train, seed, run.device)
     optimizer = optimizers.build(run.config.optimizer, model)
+    # Not before all that can be refused was looked at: a misspelt folder must not cost a result.
+    run.folder.prepare(run.config, fresh=fresh)
     progress = state.restore(run.folder.state, model, optimizer)
     epochs, patience = run.config.training.epochs, run.config.training.patience
     with (

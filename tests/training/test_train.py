@@ -16,7 +16,7 @@ from tests.training.configs import tiny
 from training import checkpoint
 from training.batches import Batches
 from training.config import ConfigError, TrainingConfig
-from training.datasets import load
+from training.datasets import DatasetError, load
 from training.metrics import evaluate
 from training.progress import Progress
 from training.run_folder import RunError
@@ -160,6 +160,27 @@ def test_another_configuration_is_refused_unless_fresh(tmp_path: Path) -> None:
 
     assert len((tmp_path / "tiny" / "metrics.jsonl").read_text().splitlines()) == 3
     assert notes.read_text() == "mine"
+
+
+def test_fresh_takes_nothing_away_before_the_new_run_can_begin(tmp_path: Path) -> None:
+    run(tiny(epochs=1), tmp_path)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "tiny").iterdir()}
+    absent = {"name": "image_folder", "folder": "misspelt", "height": 8, "width": 8}
+
+    for section, values in (("data", absent), ("model", {"name": "residual", "classes": 3})):
+        config = TrainingConfig.model_validate({**tiny().model_dump(), section: values})
+        with pytest.raises((DatasetError, ConfigError)):
+            run(config, tmp_path, fresh=True)
+
+    assert before == {path.name: path.read_bytes() for path in (tmp_path / "tiny").iterdir()}
+
+
+def test_an_earlier_run_without_its_configuration_is_an_error_of_one_line(tmp_path: Path) -> None:
+    run(tiny(epochs=1), tmp_path)
+    (tmp_path / "tiny" / "config.json").unlink()
+
+    with pytest.raises(RunError, match=r"config\.json cannot be read; --fresh trains anew"):
+        run(tiny(epochs=1), tmp_path)
 
 
 def test_an_unreadable_configuration_of_an_earlier_run_is_an_error_of_one_line(
