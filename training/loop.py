@@ -1,5 +1,6 @@
 """One epoch of training, and the statistics of batch norm after the last."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -83,7 +84,7 @@ def train_epoch(
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it without annotations
         optimizer.step()
-        loss_sum += _finite(loss.item(), epoch, learning_rate)
+        loss_sum += require_finite(loss.item(), epoch, learning_rate)
         correct += int((logits.argmax(dim=1) == targets).sum())
         on_step()
     count = batches.steps
@@ -105,8 +106,18 @@ def _set_learning_rate(optimizer: optim.Optimizer, learning_rate: float) -> None
         group["lr"] = learning_rate
 
 
-def _finite(loss: float, epoch: int, learning_rate: float) -> float:
-    if not abs(loss) < float("inf"):
+def require_finite(loss: float, epoch: int, learning_rate: float) -> float:
+    """Give a loss back.
+
+    Args:
+        loss: Of a step, or of the validation samples.
+        epoch: From 0.
+        learning_rate: That led there.
+
+    Raises:
+        NotFiniteError: If it is infinite or NaN.
+    """
+    if not math.isfinite(loss):
         raise NotFiniteError(
             f"the loss is {loss} in epoch {epoch + 1};"
             f" optimizer.learning_rate is too high (now {learning_rate:.3g})"

@@ -43,7 +43,7 @@ def restore(path: Path, model: nn.Module, optimizer: optim.Optimizer) -> Progres
         The progress of then; a fresh one where there is no file yet.
 
     Raises:
-        StateError: If the file is damaged.
+        StateError: If the file is damaged, or the data have another shape or classes since.
     """
     if not path.is_file():
         return Progress()
@@ -53,7 +53,10 @@ def restore(path: Path, model: nn.Module, optimizer: optim.Optimizer) -> Progres
         _restore_optimizer(optimizer, _under("optimizer.", tensors))
         return Progress(header["history"], header["best_epoch"], _under("best.", tensors))
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise StateError(f"{path} is damaged; --fresh trains anew ({error})") from error
+        reason = " ".join(str(error).split())  # torch tells of a wrong shape in several lines
+        raise StateError(
+            f"{path} is damaged or of other data; --fresh trains anew ({reason})"
+        ) from error
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

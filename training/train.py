@@ -19,7 +19,13 @@ from training.config import ConfigError, TrainingConfig
 from training.datasets import Dataset, Samples
 from training.datasets import load as load_dataset
 from training.display import Display, result_table
-from training.loop import Learned, Recipe, estimate_population_statistics, train_epoch
+from training.loop import (
+    Learned,
+    Recipe,
+    estimate_population_statistics,
+    require_finite,
+    train_epoch,
+)
 from training.metrics import Measured, evaluate
 from training.models import NormalizedNetwork
 from training.network import fitted_config, initial
@@ -135,6 +141,8 @@ def _one_epoch(
     )
     learned = train_epoch(model, optimizer, batches, recipe, epoch, seed, run.display.step)
     validated = evaluate(model, run.batches(run.dataset.validation))
+    # The last step's weights have met no loss yet: an epoch may end in ones that are no numbers.
+    require_finite(validated.loss, epoch, recipe.learning_rate)
     return _row(epoch + 1, learned, validated, time.monotonic() - began)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from rich.console import Console
 from safetensors.torch import load_file
 
@@ -17,6 +18,7 @@ from training import checkpoint
 from training.batches import Batches
 from training.config import ConfigError, TrainingConfig
 from training.datasets import DatasetError, load
+from training.loop import NotFiniteError
 from training.metrics import evaluate
 from training.progress import Progress
 from training.run_folder import RunError
@@ -198,8 +200,33 @@ def test_a_damaged_state_is_an_error_of_one_line(tmp_path: Path) -> None:
     (tmp_path / "tiny" / "checkpoint.safetensors").unlink()
     (tmp_path / "tiny" / "state.safetensors").write_bytes(b"damaged")
 
-    with pytest.raises(StateError, match=r"state\.safetensors is damaged; --fresh trains anew"):
+    with pytest.raises(
+        StateError, match=r"state\.safetensors is damaged or of other data; --fresh"
+    ):
         run(tiny(epochs=1), tmp_path)
+
+
+def test_a_class_that_was_added_since_a_run_was_killed_is_an_error_of_one_line(
+    tmp_path: Path,
+) -> None:
+    def add_a_class(name: str) -> None:
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        for number in range(10):
+            image = Image.new("L", (8, 8), 20 * number)
+            image.save(tmp_path / "pets" / name / f"{number}.png")
+
+    data = {"name": "image_folder", "folder": tmp_path / "pets", "height": 8, "width": 8}
+    config = TrainingConfig.model_validate({**tiny(epochs=1).model_dump(), "data": data})
+    add_a_class("cat")
+    add_a_class("dog")
+    run(config, tmp_path)
+    (tmp_path / "tiny" / "checkpoint.safetensors").unlink()
+    add_a_class("emu")
+
+    with pytest.raises(StateError, match=r"of other data.*size mismatch") as caught:
+        run(config, tmp_path)
+
+    assert "\n" not in str(caught.value)
 
 
 def test_a_run_killed_after_its_last_epoch_is_brought_to_its_end(
@@ -231,6 +258,22 @@ def test_patience_stops_early(tmp_path: Path) -> None:
 
     rows = (tmp_path / "tiny" / "metrics.jsonl").read_text().splitlines()
     assert len(rows) < 50
+
+
+def test_weights_that_the_last_step_made_infinite_are_never_a_result(tmp_path: Path) -> None:
+    deep = {"name": "residual", "filters": [4, 4], "blocks": [8, 8], "batch_norm": "none"}
+    config = TrainingConfig.model_validate(
+        {
+            **tiny(epochs=1, batch_size=160).model_dump(),
+            "model": deep,
+            "optimizer": {"learning_rate": 10},
+        }
+    )
+
+    with pytest.raises(NotFiniteError, match=r"in epoch 1; optimizer\.learning_rate is too high"):
+        run(config, tmp_path)
+
+    assert not list((tmp_path / "tiny").glob("*.safetensors"))
 
 
 @pytest.mark.parametrize(
