@@ -100,9 +100,12 @@ def _train(run: _Run, *, fresh: bool) -> None:
     progress = state.restore(run.folder.state, model, optimizer)
     epochs, patience = run.config.training.epochs, run.config.training.patience
     with (
-        SummaryWriter(str(run.folder.path), purge_step=progress.epochs + 1) as board,
+        # Told again from the start: what a killed process had not flushed is in no events file.
+        SummaryWriter(str(run.folder.path), purge_step=1) as board,
         run.display.running(progress.epochs, epochs),
     ):
+        for row in progress.history:
+            _to_board(board, row)
         while progress.epochs < epochs and not progress.out_of_patience(patience):
             row = _one_epoch(run, model, optimizer, progress)
             best = progress.note(row, model, len(run.dataset.validation))

@@ -12,6 +12,9 @@ import torch
 from PIL import Image
 from rich.console import Console
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import (  # type: ignore[import-untyped]  # has no annotations
+    EventAccumulator,
+)
 
 from tests.training.configs import tiny
 from training import checkpoint
@@ -237,6 +240,27 @@ def test_a_run_killed_after_its_last_epoch_is_brought_to_its_end(
 
     assert "resumed after epoch 3 of 3" in run(tiny(), tmp_path)
     assert equal(weights(finished), weights(tmp_path))
+
+
+def steps_on_the_board(folder: Path) -> list[int]:
+    events = EventAccumulator(str(folder)).Reload()
+    return [event.step for event in events.Scalars("loss/validation")]
+
+
+def test_tensorboard_shows_every_epoch_once_whatever_a_kill_has_lost(tmp_path: Path) -> None:
+    run(tiny(), tmp_path)
+    folder = tmp_path / "tiny"
+    assert steps_on_the_board(folder) == [1, 2, 3]
+
+    (folder / "checkpoint.safetensors").unlink()
+    run(tiny(), tmp_path)
+    assert steps_on_the_board(folder) == [1, 2, 3]
+
+    (folder / "checkpoint.safetensors").unlink()
+    for events in folder.glob("events.*"):
+        events.unlink()  # as if nothing had been flushed before the kill
+    run(tiny(), tmp_path)
+    assert steps_on_the_board(folder) == [1, 2, 3]
 
 
 def test_two_processes_cannot_train_in_one_folder(tmp_path: Path) -> None:
