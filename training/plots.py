@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from training import atomic
@@ -19,6 +20,7 @@ _TRAIN = {"color": "#E69F00", "linestyle": "--", "label": "train (augmented)"}
 _VALIDATION = {"color": "#0072B2", "linestyle": "-", "label": "validation"}
 
 _MOST_NUMBERED = 20  # classes; beyond that the counts would not fit into their cells
+_LONGEST_LABEL = 24  # characters; a class may be called by a whole sentence
 
 
 def curves(path: Path, history: Sequence[dict[str, Any]], best_epoch: int) -> None:
@@ -34,11 +36,12 @@ def curves(path: Path, history: Sequence[dict[str, Any]], best_epoch: int) -> No
         figure.subplots(1, 2), ("loss", "accuracy"), ("Loss", "Accuracy"), strict=True
     ):
         epochs = [row["epoch"] for row in history]
+        dot = "o" if len(history) == 1 else ""  # there is no line through one point
         for split, style in (("train", _TRAIN), ("validation", _VALIDATION)):
-            axes.plot(epochs, [row[f"{split}_{quantity}"] for row in history], **style)
+            axes.plot(epochs, [row[f"{split}_{quantity}"] for row in history], marker=dot, **style)
         axes.axvline(best_epoch, color="0.6", linewidth=1, zorder=0, label=f"epoch {best_epoch}")
         axes.set(title=title, xlabel="epoch")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
         axes.grid(color="0.92")
         axes.legend(frameon=False)
     _save(path, figure)
@@ -53,17 +56,24 @@ def confusion(path: Path, counts: NDArray[np.int64], labels: Sequence[str]) -> N
         labels: Class names.
     """
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    side = 3.0 + 0.45 * min(len(labels), 60)
+    names = [_shortened(label) for label in labels]
+    # Inches: a cell of 0.45 holds a count of five digits, a letter is 0.08 wide.
+    side = 3.0 + 0.45 * min(len(names), _MOST_NUMBERED) + 0.08 * max(map(len, names))
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=1)
     figure.colorbar(image, shrink=0.75, label="share of the class")
     axes.set(xlabel="predicted", ylabel="actual", title=_title(counts))
     if len(labels) <= _MOST_NUMBERED:
-        axes.set_xticks(range(len(labels)), labels, rotation=90)
-        axes.set_yticks(range(len(labels)), labels)
+        # A label is text: its dollar signs open no formula.
+        axes.set_xticks(range(len(names)), names, rotation=90, parse_math=False)
+        axes.set_yticks(range(len(names)), names, parse_math=False)
         _number(axes, counts, shares)
     _save(path, figure)
+
+
+def _shortened(label: str) -> str:
+    return label if len(label) <= _LONGEST_LABEL else f"{label[: _LONGEST_LABEL - 1]}…"
 
 
 def _title(counts: NDArray[np.int64]) -> str:

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from training import plots
@@ -32,6 +33,16 @@ def test_curves_are_drawn(tmp_path: Path) -> None:
     assert 0.01 < ink(tmp_path / "some.png") < 0.5
 
 
+def test_a_single_epoch_is_a_dot_in_the_colour_of_its_curve(tmp_path: Path) -> None:
+    plots.curves(tmp_path / "one.png", a_history(1), best_epoch=1)
+
+    with Image.open(tmp_path / "one.png") as image:
+        pixels = np.asarray(image.convert("RGB")).astype(int)
+    blue = np.abs(pixels - (0x00, 0x72, 0xB2)).sum(axis=2) < 30
+    legend = 150  # pixels of blue line in the two legends
+    assert blue.sum() > 2 * legend
+
+
 def test_a_confusion_matrix_is_drawn_with_or_without_room_for_numbers(tmp_path: Path) -> None:
     counts = np.diag(np.full(10, 36))
     counts[9, 3] = 1
@@ -40,6 +51,21 @@ def test_a_confusion_matrix_is_drawn_with_or_without_room_for_numbers(tmp_path: 
 
     assert ink(tmp_path / "ten.png") > 0.3
     assert ink(tmp_path / "many.png") > 0.3
+
+
+@pytest.mark.parametrize("label", ["$\\foo$", "a$b$c", "", "a sentence " * 10])
+def test_any_name_of_a_folder_can_be_a_label(tmp_path: Path, label: str) -> None:
+    plots.confusion(tmp_path / "c.png", np.eye(3, dtype=np.int64), [label, "b", "c"])
+
+    cells = largest_square(tmp_path / "c.png")
+    assert cells > 0.15  # of the picture, however long the labels are
+
+
+def largest_square(path: Path) -> float:
+    """Share of the pixels that have the matrix's darkest colour, which nothing else has."""
+    with Image.open(path) as image:
+        pixels = np.asarray(image.convert("RGB")).astype(int)
+    return float((np.abs(pixels - (0x00, 0x22, 0x4E)).sum(axis=2) < 12).mean())
 
 
 def test_a_class_without_samples_divides_by_nothing(tmp_path: Path) -> None:
