@@ -98,7 +98,7 @@ def load(path: Path | str) -> Checkpoint:
         raise CheckpointError(f"{path}: {error}") from error
     except ValidationError as error:
         raise CheckpointError(f"{path}: input: {describe(error)}") from error
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise CheckpointError(f"{path}: the header is malformed ({error!r})") from error
 
 
@@ -118,7 +118,7 @@ def _header(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
         raise CheckpointError(f"{path}: no {KEY!r} in the header; these are weights alone")
     try:
         header = json.loads(metadata[KEY])
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # endless numbers, bottomless brackets
         raise CheckpointError(f"{path}: {KEY!r} is not JSON ({error})") from error
     found = header.get("format_version") if isinstance(header, dict) else None
     if found != FORMAT_VERSION:

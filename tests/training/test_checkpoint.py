@@ -118,6 +118,9 @@ def test_a_model_of_signals_comes_back_too(tmp_path: Path) -> None:
     ("header", "message"),
     [
         ("{", "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
+        ("9" * 5_000, "is not JSON"),
+        (a_header(metrics=["accuracy"]), "malformed"),
         ([1], "format_version None is unknown; this version reads 1"),
         (a_header(format_version=2), "format_version 2 is unknown"),
         (a_header(labels=None, data=None), "the header lacks labels, data"),
