@@ -229,3 +229,13 @@ def test_a_single_training_sample_has_no_batch_statistics_and_is_refused() -> No
     with pytest.raises(DatasetError, match="1 training samples; 2 are the least"):
         load({"name": "digits", "train_limit": 1})
     assert len(load({"name": "digits", "train_limit": 2}).train) == 2
+
+
+@pytest.mark.parametrize("name", ["b\udcffd", "a\nb", "\x1b[31mred"])
+def test_a_folder_whose_name_is_no_text_cannot_be_a_label(tmp_path: Path, name: str) -> None:
+    folder = a_folder(tmp_path / "pets", ("cat", name))
+
+    with pytest.raises(DatasetError, match="which cannot be a label") as caught:
+        load({"name": "image_folder", "folder": folder, "height": 4, "width": 6})
+
+    assert str(caught.value).isprintable()

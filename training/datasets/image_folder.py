@@ -34,8 +34,8 @@ def load(options: ImageFolderOptions) -> Dataset:
     """Decode every image by the steps of `training.transforms` and split them.
 
     Raises:
-        DatasetError: If the folder is missing, has fewer than two classes, a class has no image,
-            or a file is not an image or is there twice.
+        DatasetError: If the folder is missing, has fewer than two classes or one whose name is no
+            text, a class has no image, or a file is not an image or is there twice.
     """
     expected = ImageInput(
         color=options.color,
@@ -59,6 +59,9 @@ def _classes(folder: Path) -> list[Path]:
     classes = sorted(path for path in _visible(folder) if path.is_dir())
     if len(classes) < 2:
         raise DatasetError(f"{folder} has {len(classes)} folders; two classes are the least")
+    for path in classes:
+        if not path.name.isprintable():  # bytes that are no UTF-8, or control characters
+            raise DatasetError(f"{folder} has a folder {path.name!r}, which cannot be a label")
     return classes
 
 
