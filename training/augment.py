@@ -22,7 +22,7 @@ class AugmentationConfig(BaseModel):
     scale: float = Field(default=0.0, ge=0, lt=1, description="zoom by 1 - scale to 1 + scale")
     erase: float = Field(default=0.0, ge=0, le=1, description="share of inputs with a part erased")
     erase_size: float = Field(default=0.3, gt=0, le=1, description="longest side of that part")
-    noise: float = Field(default=0.0, ge=0, description="standard deviation, in raw units")
+    noise: float = Field(default=0.0, ge=0, le=1e6, description="standard deviation, in raw units")
 
     @property
     def needs_images(self) -> tuple[str, ...]:

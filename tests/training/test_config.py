@@ -101,6 +101,7 @@ def test_overrides_go_over_the_file(tmp_path: Path) -> None:
         ("=3", "write it as section.key=value"),
         ("name.seed=3", "name is not a section"),
         ("training.sed=3", "training.sed: no such key"),
+        ("augmentation.noise=inf", r"augmentation\.noise: input should be less than"),
     ],
 )
 def test_a_wrong_override_is_an_error(tmp_path: Path, override: str, message: str) -> None:
