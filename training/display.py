@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from training.checkpoint import Checkpoint
 
@@ -54,11 +55,12 @@ class Display:
             f"  validation {row['validation_loss']:.4f} {row['validation_accuracy']:7.2%}"
             f"  {row['seconds']:.1f} s{'  chosen' if best else ''}",
             highlight=False,
+            soft_wrap=True,
         )
 
     def say(self, message: str) -> None:
         """Print one line."""
-        self._console.print(message, highlight=False)
+        self._console.print(message, highlight=False, markup=False, soft_wrap=True)
 
 
 def result_table(checkpoint: Checkpoint, path: Path) -> Table:
@@ -71,5 +73,5 @@ def result_table(checkpoint: Checkpoint, path: Path) -> Table:
     parameters = sum(parameter.numel() for parameter in checkpoint.model.parameters())
     table.add_row("parameters", f"{parameters:,}")
     table.add_row("input", " x ".join(str(extent) for extent in checkpoint.input.shape))
-    table.add_row("checkpoint", str(path))
+    table.add_row("checkpoint", Text(str(path), overflow="fold"))  # whole, and no markup
     return table

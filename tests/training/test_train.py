@@ -2,6 +2,7 @@ import fcntl
 import io
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -152,6 +153,17 @@ def test_a_finished_run_says_so_and_is_left_alone(finished: Path) -> None:
 
     assert "has finished already; --fresh trains it again" in run(tiny(), finished)
     assert path.stat().st_mtime_ns == before
+
+
+def test_the_path_of_a_result_is_shown_whole_and_as_it_is(finished: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "of_a_long_name" / "[bold]loud[/bold]" / ("x" * 90)
+    shutil.copytree(finished, runs)
+
+    shown = run(tiny(), runs)
+
+    assert f"{runs / 'tiny'} has finished already" in shown
+    cells = re.findall(r"│ ([^│]*?) *│$", shown, re.MULTILINE)
+    assert "".join(cells).endswith(str(runs / "tiny" / "checkpoint.safetensors"))
 
 
 def test_another_configuration_is_refused_unless_fresh(tmp_path: Path) -> None:
