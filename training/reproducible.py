@@ -21,10 +21,16 @@ def seed_of(seed: int, epoch: int) -> int:
 def deterministic(device: torch.device, threads: int | None) -> Iterator[None]:
     """Refuse operators whose result depends on timing; give every global switch back.
 
-    On CUDA some operators have no such form, so there the promise is not made.
+    On CUDA some operators have no such form, so there the promise is not made. But float32 is
+    float32 there too: cuDNN's default is TF32 with ten bits, and the accuracy in a checkpoint
+    would not be the one that its weights have elsewhere.
     """
     before = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
-    with torch.random.fork_rng():
+    used = [device] if device.type == "cuda" else []  # else every device of the machine is started
+    with (
+        torch.random.fork_rng(devices=used),
+        torch.backends.cudnn.flags(enabled=True, allow_tf32=False),
+    ):
         torch.use_deterministic_algorithms(device.type == "cpu")
         if threads is not None:
             torch.set_num_threads(threads)
