@@ -12,6 +12,8 @@ from training.inputs import ImageInput
 FORMATS = ("JPEG", "PNG", "WEBP")
 """What is decoded; Pillow knows dozens more, and some of them start other programs."""
 
+_MOST_PIXELS = 89_478_485  # to which an image may be enlarged: Pillow's bound for decoded ones
+
 _FILTERS = {
     "nearest": Image.Resampling.NEAREST,
     "box": Image.Resampling.BOX,
@@ -33,6 +35,7 @@ def evaluation(source: Path | IO[bytes], expected: ImageInput) -> NDArray[np.flo
 
     Raises:
         OSError: If it is not such a file (Pillow's UnidentifiedImageError is one).
+        ValueError: If it is so long and thin that to fill the crop would take gigabytes.
         Exception: Pillow's decoders raise nearly every type on damaged files.
     """
     return pixels(source, expected).astype(np.float32)
@@ -65,6 +68,8 @@ def _fit(image: Image.Image, expected: ImageInput) -> Image.Image:
     scale = max(short_width / image.width, short_height / image.height)
     width = max(short_width, round(image.width * scale))
     height = max(short_height, round(image.height * scale))
+    if width * height > _MOST_PIXELS:
+        raise ValueError(f"so long and thin that it would be enlarged to {width} x {height} pixels")
     left, top = (width - expected.width) // 2, (height - expected.height) // 2
     resized = _resize(image, width, height, expected)
     return resized.crop((left, top, left + expected.width, top + expected.height))

@@ -103,6 +103,14 @@ def test_a_crop_gives_the_asked_shape_whatever_the_image(size: tuple[int, int]) 
     assert array.shape == (3, 5, 7)
 
 
+def test_an_image_so_thin_that_filling_the_crop_would_take_gigabytes_is_refused() -> None:
+    expected = an_input(height=224, width=224, crop_fraction=0.875)
+
+    with pytest.raises(ValueError, match=r"enlarged to 256 x 2560000 pixels"):
+        evaluation(encoded(noise(1, 10_000)), expected)
+    assert evaluation(encoded(noise(1, 1_000)), expected).shape == (3, 224, 224)
+
+
 def test_what_is_no_image_is_refused() -> None:
     with pytest.raises(UnidentifiedImageError):
         evaluation(BytesIO(b"text"), an_input())
