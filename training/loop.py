@@ -92,10 +92,11 @@ def train_epoch(
 
 
 def estimate_population_statistics(model: nn.Module, batches: Batches) -> None:
-    """Replace the moving averages of every batch norm by means over the whole training set.
+    """Replace the moving averages of every batch norm by means over the training set.
 
     The averages that training leaves are of weights that have changed since, and of augmented
-    samples. The order is fixed, so the result is too.
+    samples. The order is fixed, so the result is too. Batches count alike, so they are alike: the
+    few samples that fill no whole one are left out.
     """
     update_bn(batches.for_statistics(), model)
     model.eval()

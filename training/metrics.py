@@ -30,11 +30,6 @@ class Measured:
         """How many were looked at."""
         return int(self.confusion.sum())
 
-    @property
-    def errors(self) -> int:
-        """How many were wrong."""
-        return self.samples - int(np.trace(self.confusion))
-
 
 @torch.no_grad()
 def evaluate(model: nn.Module, batches: Batches) -> Measured:
