@@ -65,6 +65,7 @@ def test_what_is_left_out_has_a_default(tmp_path: Path) -> None:
             'name = "cnn1d"\nstride = 0',
             "model: cnn1d: stride: input should be greater",
         ),
+        ('name = "residual"', 'name = "vgg"', "cnn1d, cnn2d, residual\n"),
         ('name = "x"', 'name = "../x"', "name: string should match pattern"),
         ('name = "x"', "name = ", "not TOML"),
     ],
@@ -75,7 +76,7 @@ def test_a_wrong_key_or_value_is_named_in_one_line(
     with pytest.raises(ConfigError) as caught:
         load(written(tmp_path, MINIMAL.replace(old, new)))
 
-    assert message in str(caught.value)
+    assert message in f"{caught.value}\n"
     assert "\n" not in str(caught.value)
 
 

@@ -21,8 +21,8 @@ def describe(error: ValidationError) -> str:
     message = first["msg"].removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
     prefix = f"{key}: " if key else ""
-    if first["type"] in ("missing", "value_error") and not key:
-        return message
+    if first["type"] == "value_error":  # our own validators name the value themselves
+        return f"{prefix}{message}"
     if first["type"] == "missing":
         return f"{prefix}this key is required"
     if first["type"] == "extra_forbidden":
