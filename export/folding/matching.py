@@ -164,7 +164,8 @@ def _cast_like(node: ir.Node, role: str) -> NdArray:
 
 def _expand(node: ir.Node, role: str) -> NdArray:
     array, shape = constant(node.inputs[0], role), constant(node.inputs[1], role)
-    return array * np.ones(tuple(shape), array.dtype)
+    expanded: NdArray = array * np.ones(tuple(shape), array.dtype)
+    return expanded
 
 
 def _shape(node: ir.Node, role: str) -> NdArray:
