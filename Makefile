@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint format model lock clean
+.PHONY: help serve install test lint format model lock clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,8 @@ $(VENV)/.all: $(BIN)/python pyproject.toml constraints.txt
 
 serve: $(VENV)/.service  ## serve the bundled model on 127.0.0.1:8000
 	@exec $(BIN)/foldserve-serve
+
+install: $(VENV)/.all  ## put every stage and the tools into .venv
 
 lint: $(VENV)/.all  ## format check, lint, types, import directions
 	$(BIN)/ruff format --check .
