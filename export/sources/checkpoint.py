@@ -8,7 +8,6 @@ from export.sources.module import REFERENCE_NAME, read_module, versions
 from export.sources.options import SourceOptions
 from export.sources.original import ImageInput, Original, Provenance, TensorInput
 from training import checkpoint as training_checkpoint
-from training import inputs
 
 SUFFIX = ".safetensors"
 
@@ -27,11 +26,10 @@ def read_checkpoint(path: Path, options: SourceOptions) -> Original:
         checkpoint = training_checkpoint.load(path)
     except (training_checkpoint.CheckpointError, OSError) as error:
         raise SourceError(str(error)) from error
-    described = checkpoint.input
-    model, in_float64 = read_module(checkpoint.model, tuple(described.shape))
+    model, in_float64 = read_module(checkpoint.model, tuple(checkpoint.input.shape))
     return Original(
         model=model,
-        input=_described(described),
+        input=_described(checkpoint),
         provenance=Provenance(
             "checkpoint", path.name, hashlib.sha256(path.read_bytes()).hexdigest(), versions()
         ),
@@ -43,8 +41,9 @@ def read_checkpoint(path: Path, options: SourceOptions) -> Original:
     )
 
 
-def _described(given: inputs.ImageInput | inputs.SignalInput) -> ImageInput | TensorInput:
-    if isinstance(given, inputs.SignalInput):
+def _described(checkpoint: training_checkpoint.Checkpoint) -> ImageInput | TensorInput:
+    given = checkpoint.input
+    if given.kind == "signal":
         return TensorInput(given.shape, given.value_range)
     return ImageInput(
         given.color,

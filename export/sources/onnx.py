@@ -9,11 +9,11 @@ import onnx_ir as ir
 
 from export.errors import SourceError, UsageError, first_line
 from export.folding.engine import raise_from_ir_3
+from export.manifest import KEY
 from export.sources.options import SourceOptions, describe_input, read_labels
 from export.sources.original import Original, Provenance
 from export.sources.pixels import normalization, prepend
 
-MANIFEST_KEY = "foldserve.manifest"
 LARGEST = (1 << 31) - 1  # bytes; protobuf, and with it one file that describes itself, ends here
 
 
@@ -31,7 +31,7 @@ def read_onnx(path: Path, options: SourceOptions) -> Original:
     """
     model, digest = load(path)
     _check_valid(model, path)
-    if MANIFEST_KEY in model.metadata_props:
+    if KEY in model.metadata_props:
         raise SourceError(
             f"{path} is an artifact of foldserve-export already; build from what it was made of"
         )
