@@ -37,6 +37,7 @@ CMD ["foldserve-serve"]
 # PIP_EXTRA_INDEX_URL, or put wheels of your own into the folder `wheels` beside this file.
 FROM sources AS train-environment
 ARG PIP_EXTRA_INDEX_URL=
+# The pattern lets the folder be missing; the file is there because COPY must find something.
 COPY pyproject.toml wheel[s] /wheels/
 RUN --mount=type=cache,target=/root/.cache/pip \
     python -m venv --without-pip /opt/foldserve \

@@ -15,6 +15,9 @@ from export.folding import FoldReport, fold
 
 Array = NDArray[Any]
 
+# Where everything is float64, nothing is rounded but by the arithmetic itself.
+EXACT = 1e-12
+
 
 def model(
     body: str,
@@ -38,6 +41,11 @@ def model(
 
 def normal(*shape: int, seed: int = 0, dtype: Any = np.float64) -> Array:
     return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+
+
+# What most convolutions of these tests read, and their weight.
+IMAGE = "double[n,4,6,5] x"
+WEIGHT = {"w": normal(3, 4, 3, 3)}
 
 
 def norm(

@@ -8,6 +8,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from tests.export.graphs import (
+    EXACT,
     Array,
     bn,
     count,
@@ -22,7 +23,6 @@ from tests.export.graphs import (
     run_float32,
 )
 
-EXACT = 1e-12  # float64 throughout, rounded by its own arithmetic alone
 # Float32 weights and activations of a network of one or two layers: some ten roundings of 6e-8.
 FLOAT32 = 1e-6
 

@@ -6,6 +6,9 @@ import pytest
 from onnx import TensorProto, helper
 
 from tests.export.graphs import (
+    EXACT,
+    IMAGE,
+    WEIGHT,
     Array,
     bn,
     folded,
@@ -18,12 +21,6 @@ from tests.export.graphs import (
     reference,
 )
 from tests.export.oracle import error_after_fold, evaluate
-
-# Weights are float64 here and nothing is rounded but by the arithmetic itself.
-EXACT = 1e-12
-
-IMAGE = "double[n,4,6,5] x"
-WEIGHT = {"w": normal(3, 4, 3, 3)}
 
 
 def test_a_convolution_without_a_bias_gets_one() -> None:

@@ -10,6 +10,7 @@ from onnx import helper
 
 from export.folding import fold
 from tests.export.graphs import (
+    EXACT,
     Array,
     bn,
     count,
@@ -22,8 +23,6 @@ from tests.export.graphs import (
     reference,
 )
 from tests.export.oracle import evaluate
-
-EXACT = 1e-12  # float64 throughout, rounded by its own arithmetic alone
 
 INPUT, OUTPUT = "double[n,2,4] x", "double[n,3,k] y"
 ARRAYS = {"w": normal(3, 2, 2), **norm(3)}

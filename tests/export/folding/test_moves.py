@@ -4,6 +4,9 @@ import numpy as np
 import onnx
 
 from tests.export.graphs import (
+    EXACT,
+    IMAGE,
+    WEIGHT,
     bn,
     folded,
     kept_reason,
@@ -13,12 +16,6 @@ from tests.export.graphs import (
     op_types,
 )
 from tests.export.oracle import error_after_fold
-
-# Weights are float64 here and nothing is rounded but by the arithmetic itself.
-EXACT = 1e-12
-
-IMAGE = "double[n,4,6,5] x"
-WEIGHT = {"w": normal(3, 4, 3, 3)}
 
 
 def test_a_sum_of_two_matrix_products_is_left() -> None:
