@@ -17,7 +17,7 @@ from training.schedule import ScheduleConfig, rate
 Precision = Literal["float32", "bfloat16"]
 """What convolutions and linear layers compute in; bfloat16 is PyTorch's automatic mixed precision.
 
-A CPU with AMX and a GPU with tensor cores take a third of the time for it.
+For CPUs with AMX and GPUs with tensor cores, which are made for it; others gain nothing.
 """
 
 
