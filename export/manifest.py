@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from export import runtime
 from export.errors import ArtifactError, UsageError, first_line
-from export.folding import BatchNormOutcome, FoldReport
+from export.folding import AffineOutcome, FoldReport
 from export.signature import Signature, signature
 from export.sources.original import ImageInput, Original
 from export.verify import Parity
@@ -18,7 +18,7 @@ from export.verify import Parity
 FORMAT_VERSION = 1
 KEY = "foldserve.manifest"
 
-OUTCOME = frozenset(field.name for field in fields(BatchNormOutcome))
+OUTCOME = frozenset({"name", "outcome", "into", "reason"})
 
 Manifest = dict[str, Any]
 
@@ -55,7 +55,7 @@ def compose(
         "fold": {
             "bn_before": report.bn_before,
             "bn_after": report.bn_after,
-            "nodes": [asdict(node) for node in report.nodes],
+            "nodes": [_outcome(node) for node in report.nodes],
         },
         "parity": asdict(parity),
         "metrics": dict(original.metrics) if original.metrics is not None else None,
@@ -142,6 +142,11 @@ def _output(original: Original, graph: Signature) -> Manifest | None:
         softmax = producer is not None and producer.op_type == "Softmax"
         kind = "probabilities" if softmax else "logits"
     return {"name": graph.outputs[0].name, "kind": kind}
+
+
+def _outcome(node: AffineOutcome) -> Manifest:
+    into = node.into[0] if node.into else None
+    return {"name": node.name, "outcome": node.outcome, "into": into, "reason": node.reason}
 
 
 def _created_by(original: Original) -> dict[str, str]:

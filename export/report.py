@@ -53,7 +53,7 @@ def print_fold(console: Console, nodes: Sequence[Mapping[str, Any]]) -> None:
 
     Args:
         console: Where to.
-        nodes: `BatchNormOutcome`s as the manifest has them.
+        nodes: `AffineOutcome`s as the manifest has them.
     """
     if not nodes:
         console.print("The model has no BatchNormalization.")

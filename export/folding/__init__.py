@@ -1,5 +1,6 @@
 """Fold batch normalization into the weights of an ONNX graph, exactly or not at all."""
 
-from export.folding.engine import BatchNormOutcome, FoldReport, fold
+from export.folding.engine import fold
+from export.folding.report import AffineOutcome, Decision, FoldReport
 
-__all__ = ["BatchNormOutcome", "FoldReport", "fold"]
+__all__ = ["AffineOutcome", "Decision", "FoldReport", "fold"]

@@ -1,8 +1,6 @@
 """The engine: every batch norm of a graph is folded exactly, or kept with a reason."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
 
 import onnx_ir as ir
 from onnx_ir.passes.common import (
@@ -21,47 +19,7 @@ from export.folding.matching import (
     match_batch_norm,
 )
 from export.folding.moves import Backward, plan_backward
-
-Outcome = Literal["folded_backward", "kept"]
-
-
-@dataclass(frozen=True)
-class BatchNormOutcome:
-    """What became of one batch norm.
-
-    Attributes:
-        name: Its node's name.
-        outcome: Where it went, or that it stayed.
-        into: The name of the node that absorbed it.
-        reason: Why it stayed.
-    """
-
-    name: str
-    outcome: Outcome
-    into: str | None = None
-    reason: str | None = None
-
-
-@dataclass(frozen=True)
-class FoldReport:
-    """What became of every batch norm of a model, in the order of the graph."""
-
-    nodes: tuple[BatchNormOutcome, ...]
-
-    @property
-    def bn_before(self) -> int:
-        """How many batch norms the model had."""
-        return len(self.nodes)
-
-    @property
-    def kept(self) -> tuple[BatchNormOutcome, ...]:
-        """The batch norms that stayed."""
-        return tuple(node for node in self.nodes if node.outcome == "kept")
-
-    @property
-    def bn_after(self) -> int:
-        """How many batch norms the model has now."""
-        return len(self.kept)
+from export.folding.report import AffineOutcome, FoldReport
 
 
 def fold(model: ir.Model) -> FoldReport:
@@ -99,16 +57,17 @@ def opset_of(model: ir.Model) -> int:
     return imports.get("") or imports.get("ai.onnx") or 1
 
 
-def _fold_one(node: ir.Node, opset: int, names: set[str]) -> BatchNormOutcome:
+def _fold_one(node: ir.Node, opset: int, names: set[str]) -> AffineOutcome:
     try:
         plan = plan_backward(match_batch_norm(node, opset), opset)
     except RefusalError as refusal:
-        return BatchNormOutcome(label(node), "kept", reason=str(refusal))
-    return BatchNormOutcome(label(node), "folded_backward", into=_apply(plan, names))
+        return AffineOutcome(label(node), "batch_norm", "kept", reason=str(refusal))
+    return AffineOutcome(label(node), "batch_norm", "folded_backward", into=(_apply(plan, names),))
 
 
-def _in_function(node: ir.Node) -> BatchNormOutcome:
-    return BatchNormOutcome(label(node), "kept", reason="it stands in a function of the model")
+def _in_function(node: ir.Node) -> AffineOutcome:
+    reason = "it stands in a function of the model"
+    return AffineOutcome(label(node), "batch_norm", "kept", reason=reason)
 
 
 def _apply(plan: Backward, names: set[str]) -> str:

@@ -38,6 +38,26 @@ class AffineOutcome:
 
 
 @dataclass(frozen=True)
+class Decision:
+    """Which moves a fold took, and why these.
+
+    Attributes:
+        mode: What was asked for.
+        target: The device that it was decided for.
+        chosen: The moves taken: "safe", "all", or a name of what lies between.
+        basis: What it rests on: that they were asked for, that every mode gives the same model,
+            that they measured faster, or a rule for a device that is not here.
+        text: One sentence for people.
+    """
+
+    mode: Literal["safe", "fast", "all"]
+    target: Literal["cpu", "cuda"]
+    chosen: str
+    basis: Literal["asked", "nothing to choose", "measured", "rule"]
+    text: str
+
+
+@dataclass(frozen=True)
 class FoldReport:
     """What became of every batch norm and affine chain of a model, in the order of the graph."""
 

@@ -101,8 +101,8 @@ def test_nodes_are_reported_by_name_in_the_order_of_the_graph() -> None:
     _, report = folded(proto)
 
     first, second = report.nodes
-    assert (first.name, first.outcome, first.into) == ("stem_bn", "folded_backward", "stem")
-    assert (second.name, second.outcome, second.into) == ("y", "kept", None)
+    assert (first.name, first.outcome, first.into) == ("stem_bn", "folded_backward", ("stem",))
+    assert (second.name, second.outcome, second.into) == ("y", "kept", ())
     assert report.bn_before == 2
     assert report.kept == (second,)
 
