@@ -1,25 +1,26 @@
 """Reads ``foldserve.manifest``, the JSON that an artifact carries in its metadata.
 
-The writer is another program, deployed at another time; nothing of it is imported here.
-An unknown ``format_version`` is refused by its value, an unknown field by its name, and
-what the manifest says is checked against what the graph says.
+The writer is another program, deployed at another time; nothing of it is imported here, and
+what it wrote in an older format is still read. An unknown ``format_version`` is refused by its
+value, an unknown field by its name. `agreement` holds what it says against the graph.
 """
 
 import json
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from service.errors import ModelLoadError
-from service.signature import Dim, Signature, TensorSpec
 
 METADATA_KEY = "foldserve.manifest"
-FORMAT_VERSION = 1
 
 # Pillow's filters by the manifest's names stand in service.preprocessing.
 ResizeFilter = Literal["nearest", "box", "bilinear", "bicubic", "lanczos"]
 # ImageNet networks take a few hundred; the bound keeps a damaged manifest from asking gigabytes.
 Size = Annotated[int, Field(ge=1, le=16384)]
+Count = Annotated[int, Field(ge=0)]
 
 
 class _Strict(BaseModel):
@@ -27,11 +28,14 @@ class _Strict(BaseModel):
 
 
 class ImageInput(_Strict):
-    """An input that is an image: raw values, channels first; scaling is inside the graph."""
+    """An input that is an image: raw values, scaling is inside the graph.
+
+    NCHW is float32, channels first; NHWC is the pixels as they are decoded, uint8, channels last.
+    """
 
     name: str
     kind: Literal["image"]
-    layout: Literal["NCHW"]
+    layout: Literal["NCHW", "NHWC"]
     color: Literal["L", "RGB"]
     channels: Literal[1, 3]
     height: Size
@@ -39,6 +43,24 @@ class ImageInput(_Strict):
     value_range: tuple[float, float]
     resize_filter: ResizeFilter
     crop_fraction: Annotated[float, Field(gt=0, le=1)] | None
+
+    @property
+    def datatype(self) -> str:
+        """The type of the tensor, as a signature names it."""
+        return "UINT8" if self.layout == "NHWC" else "FP32"
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """The sizes of one image's tensor, without the batch."""
+        if self.layout == "NHWC":
+            return (self.height, self.width, self.channels)
+        return (self.channels, self.height, self.width)
+
+
+class ImageInputV1(ImageInput):
+    """An image as format 1 knows it."""
+
+    layout: Literal["NCHW"]
 
 
 class TensorInput(_Strict):
@@ -65,7 +87,21 @@ class Source(_Strict):
 
 
 class FoldedNode(_Strict):
-    """The outcome of one batch norm."""
+    """What became of one batch norm, or of one chain of operators that is an affine like it."""
+
+    name: str
+    kind: Literal["batch_norm", "affine"]
+    outcome: Literal[
+        "folded_backward", "folded_forward", "split", "merged", "clamped", "reduced", "kept"
+    ]
+    into: tuple[str, ...]
+    through: tuple[str, ...]
+    reason: str | None
+    blocked_by: tuple[str, ...]
+
+
+class FoldedNodeV1(_Strict):
+    """The outcome of one batch norm, as format 1 knows it."""
 
     name: str
     outcome: str
@@ -73,12 +109,39 @@ class FoldedNode(_Strict):
     reason: str | None
 
 
-class Fold(_Strict):
-    """How many batch norms there were, are left, and what became of each."""
+class FoldV1(_Strict):
+    """How many batch norms there were and are left, and what became of each, in format 1."""
 
-    bn_before: Annotated[int, Field(ge=0)]
-    bn_after: Annotated[int, Field(ge=0)]
+    bn_before: Count
+    bn_after: Count
+    nodes: tuple[FoldedNodeV1, ...]
+
+
+class Fold(_Strict):
+    """Which moves were taken, what they left, and what became of every batch norm and affine."""
+
+    mode: Literal["safe", "fast", "all"]
+    target: Literal["cpu", "cuda"]
+    decision: str
+    bn_before: Count
+    bn_after: Count
+    affines_before: Count
+    affines_after: Count
     nodes: tuple[FoldedNode, ...]
+
+
+class Precision(_Strict):
+    """The numbers that the graph computes with, where they are narrower than the source's."""
+
+    kind: Literal["fp16", "int8"]
+    top1_agreement: float | None
+    accuracy_before: float | None
+    accuracy_after: float | None
+    samples: Count
+    split: str | None
+    calibration: str | None
+    size_before: Count
+    size_after: Count
 
 
 class Parity(_Strict):
@@ -103,17 +166,17 @@ class Metrics(_Strict):
 
 
 class Manifest(_Strict):
-    """What the graph alone cannot say."""
+    """What the graph alone cannot say, in the words of the format that it was written in."""
 
-    format_version: Literal[1]
+    format_version: int
     name: str
     version: Annotated[int, Field(ge=1)]
     task: Literal["image-classification", "classification", "tensor"]
     labels: tuple[str, ...] | None
-    input: Annotated[ImageInput | TensorInput, Field(discriminator="kind")] | None
+    input: ImageInput | TensorInput | None
     output: Output | None
     source: Source
-    fold: Fold
+    fold: Fold | FoldV1
     parity: Parity
     metrics: Metrics | None
     created_by: dict[str, str]
@@ -123,6 +186,26 @@ class Manifest(_Strict):
         """The image input of an image classifier, or None."""
         classifies = self.output is not None and self.output.kind != "tensor"
         return self.input if isinstance(self.input, ImageInput) and classifies else None
+
+
+class ManifestV1(Manifest):
+    """Format 1: one kind of move, float32 images, no narrower numbers."""
+
+    format_version: Literal[1]
+    input: Annotated[ImageInputV1 | TensorInput, Field(discriminator="kind")] | None
+    fold: FoldV1
+
+
+class ManifestV2(Manifest):
+    """Format 2, the one that is written today."""
+
+    format_version: Literal[2]
+    input: Annotated[ImageInput | TensorInput, Field(discriminator="kind")] | None
+    fold: Fold
+    precision: Precision | None
+
+
+_FORMATS: Mapping[int, type[Manifest]] = MappingProxyType({1: ManifestV1, 2: ManifestV2})
 
 
 def read_manifest(text: str) -> Manifest:
@@ -135,79 +218,24 @@ def read_manifest(text: str) -> Manifest:
         document: Any = json.loads(text)
     except (ValueError, RecursionError):
         raise ModelLoadError("the manifest is not JSON") from None
-    _refuse_unknown_format(document)
+    form = _format(document)
     try:
         # JSON mode: an array is a tuple there, while true is still no number.
-        return Manifest.model_validate_json(text)
+        return form.model_validate_json(text)
     except ValidationError as error:
         detail = error.errors()[0]
         field = ".".join(str(part) for part in detail["loc"])
         raise ModelLoadError(f"the manifest's {field}: {detail['msg']}") from None
 
 
-def check_manifest(manifest: Manifest, signature: Signature) -> None:
-    """Compare what the manifest says with what the graph says.
-
-    Raises:
-        ModelLoadError: they contradict each other; the message names the field.
-    """
-    if manifest.input is not None:
-        _check_input(manifest.input, signature)
-    if manifest.output is not None:
-        _check_output(manifest, manifest.output, signature)
-
-
-def _refuse_unknown_format(document: Any) -> None:
+def _format(document: Any) -> type[Manifest]:
     if not isinstance(document, dict):
         raise ModelLoadError("the manifest is not a JSON object")
     found = document.get("format_version")
-    if found != FORMAT_VERSION or isinstance(found, bool):
+    # JSON's 1.0 and true are equal to 1 and are no version.
+    if type(found) is not int or found not in _FORMATS:
         raise ModelLoadError(
             f"manifest format_version {json.dumps(found)[:40]} is unknown;"
-            f" this service reads {FORMAT_VERSION}"
+            f" this service reads {' and '.join(map(str, _FORMATS))}"
         )
-
-
-def _check_input(stated: ImageInput | TensorInput, signature: Signature) -> None:
-    spec = _named(stated.name, signature.inputs, "input")
-    if isinstance(stated, TensorInput):
-        return
-    if len(signature.inputs) != 1:
-        raise ModelLoadError("the manifest states one image, the graph has several inputs")
-    if spec.datatype != "FP32":
-        raise ModelLoadError(f"the graph's input is {spec.datatype}, an image is FP32")
-    sizes = (1, stated.channels, stated.height, stated.width)
-    if len(spec.shape) != len(sizes) or not all(map(_fits, spec.shape, sizes)):
-        raise ModelLoadError(
-            f"one image of the manifest is {list(sizes)},"
-            f" the graph's input is {list(spec.wire_shape)}"
-        )
-    if {"L": 1, "RGB": 3}[stated.color] != stated.channels:
-        raise ModelLoadError(
-            f"the manifest's color {stated.color} does not have {stated.channels} channels"
-        )
-
-
-def _check_output(manifest: Manifest, stated: Output, signature: Signature) -> None:
-    spec = _named(stated.name, signature.outputs, "output")
-    shape = list(spec.wire_shape)
-    if stated.kind == "tensor":
-        return
-    if spec.datatype not in {"FP16", "FP32", "FP64"}:
-        raise ModelLoadError(f"the graph's output is {spec.datatype}, {stated.kind} are floats")
-    if manifest.image is not None and not (len(shape) == 2 and _fits(spec.shape[0], 1)):
-        raise ModelLoadError(f"an image's {stated.kind} are a row of classes, not of shape {shape}")
-    labels = manifest.labels
-    if labels is not None and not (spec.shape and _fits(spec.shape[-1], len(labels))):
-        raise ModelLoadError(f"{len(labels)} labels for an output of shape {shape}")
-
-
-def _named(name: str, specs: tuple[TensorSpec, ...], role: str) -> TensorSpec:
-    for spec in specs:
-        if spec.name == name:
-            return spec
-    raise ModelLoadError(f"the manifest's {role} {name!r} is not in the graph")
-
-
-def _fits(dim: Dim, size: int) -> bool:
-    return not isinstance(dim, int) or dim == size
+    return _FORMATS[found]

@@ -12,8 +12,9 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # noqa: TID251 -- set, not 
 
 import onnxruntime  # type: ignore[import-untyped]  # the wheel has no types
 
+from service.agreement import check_manifest
 from service.errors import InferenceFailed, ModelLoadError, StartError
-from service.manifest import METADATA_KEY, Manifest, check_manifest, read_manifest
+from service.manifest import METADATA_KEY, Manifest, read_manifest
 from service.signature import Array, Signature, TensorSpec
 
 CPU = "CPUExecutionProvider"

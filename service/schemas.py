@@ -4,11 +4,11 @@ The hot endpoints neither parse nor build these: they describe, and a test holds
 requests and answers against them.
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.manifest import Manifest
+from service.manifest import ManifestV1, ManifestV2
 
 State = Literal["loading", "ready", "failed"]
 Parameters = dict[str, str | float | bool]
@@ -92,7 +92,7 @@ class VersionDetail(VersionSummary):
     batched: bool | None = Field(description="Whether requests may share a run.")
     inputs: list[Tensor] | None
     outputs: list[Tensor] | None
-    manifest: Manifest | None
+    manifest: Annotated[ManifestV1 | ManifestV2, Field(discriminator="format_version")] | None
 
 
 class ModelDetail(Document):

@@ -5,22 +5,43 @@ from typing import Any
 
 import pytest
 
+from service.agreement import check_manifest
 from service.errors import ModelLoadError
-from service.manifest import check_manifest, read_manifest
+from service.manifest import read_manifest
 from service.signature import Signature, TensorSpec
-from tests.service.zoo import manifest_document
+from tests.service.zoo import manifest_document, manifest_document_v1
 
 INPUT = TensorSpec("input", "FP32", ("batch", 1, 4, 4))
 LOGITS = TensorSpec("logits", "FP32", ("batch", 3))
 GRAPH = Signature((INPUT,), (LOGITS,))
+PRECISION = {
+    "kind": "int8",
+    "top1_agreement": 0.995,
+    "accuracy_before": 0.9944,
+    "accuracy_after": 0.99,
+    "samples": 360,
+    "split": "test",
+    "calibration": "64 samples of the training split",
+    "size_before": 696_762,
+    "size_after": 180_000,
+}
 
 
 def read(**changes: Any) -> Any:
     return read_manifest(json.dumps(manifest_document() | changes))
 
 
+def read_v1(**changes: Any) -> Any:
+    return read_manifest(json.dumps(manifest_document_v1() | changes))
+
+
 def changed(field: str, **changes: Any) -> dict[str, Any]:
     return {field: manifest_document()[field] | changes}
+
+
+def changed_node(**changes: Any) -> dict[str, Any]:
+    (node,) = manifest_document()["fold"]["nodes"]
+    return changed("fold", nodes=[node | changes])
 
 
 def test_a_manifest_as_the_contract_states_it_is_read_and_fits_its_graph() -> None:
@@ -41,7 +62,15 @@ def test_an_image_in_without_classes_out_is_not_to_be_classified() -> None:
     assert read(output={"name": "logits", "kind": "tensor"}).image is None
 
 
-@pytest.mark.parametrize("version", [2, 0, "1", None, True, 1.5])
+def test_a_manifest_of_the_format_before_is_read_in_its_own_words() -> None:
+    manifest = read_v1()
+    assert manifest.format_version == 1
+    assert manifest.fold.nodes[0].into == "conv"
+    assert manifest.model_dump(mode="json") == manifest_document_v1()
+    check_manifest(manifest, GRAPH)
+
+
+@pytest.mark.parametrize("version", [3, 0, "2", None, True, 1.5, 2.0])
 def test_an_unknown_format_version_is_refused_by_its_value(version: Any) -> None:
     with pytest.raises(ModelLoadError, match=f"format_version {json.dumps(version)} is unknown"):
         read(format_version=version)
@@ -61,7 +90,7 @@ def test_a_text_that_is_no_json_object_is_refused(text: str) -> None:
         ({"version": "1"}, "version"),
         ({"task": "dance"}, "task"),
         ({"labels": [1, 2, 3]}, "labels.0"),
-        (changed("input", layout="NHWC"), "input.image.layout"),
+        (changed("input", layout="HWC"), "input.image.layout"),
         (changed("input", height=0), "input.image.height"),
         (changed("input", height=10**9), "input.image.height"),
         (changed("input", resize_filter="magic"), "input.image.resize_filter"),
@@ -70,6 +99,14 @@ def test_a_text_that_is_no_json_object_is_refused(text: str) -> None:
         (changed("input", kind="sound"), "input"),
         (changed("output", kind="odds"), "output.kind"),
         (changed("fold", bn_after=-1), "fold.bn_after"),
+        (changed("fold", mode="reckless"), "fold.mode"),
+        (changed("fold", target="tpu"), "fold.target"),
+        (changed("fold", latency_ms=3.1), "fold.latency_ms"),
+        (changed_node(outcome="vanished"), "fold.nodes.0.outcome"),
+        (changed_node(kind="layer_norm"), "fold.nodes.0.kind"),
+        (changed_node(into="conv"), "fold.nodes.0.into"),
+        ({"precision": PRECISION | {"kind": "fp8"}}, "precision.kind"),
+        ({"precision": PRECISION | {"size_after": -1}}, "precision.size_after"),
         (changed("parity", tolerance="small"), "parity.tolerance"),
     ],
 )
@@ -78,6 +115,25 @@ def test_a_field_that_is_not_as_stated_is_refused_by_its_name(
 ) -> None:
     with pytest.raises(ModelLoadError, match=f"^the manifest's {field}: "):
         read(**change)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"precision": None}, "precision"),
+        ({"fold": manifest_document()["fold"]}, "fold.nodes.0.into"),
+        (changed("input", layout="NHWC"), "input.image.layout"),
+    ],
+)
+def test_what_came_with_format_2_is_no_part_of_format_1(change: dict[str, Any], field: str) -> None:
+    with pytest.raises(ModelLoadError, match=f"^the manifest's {field}: "):
+        read_v1(**change)
+
+
+def test_narrower_numbers_are_stated_with_what_they_cost() -> None:
+    assert read(precision=PRECISION).precision.accuracy_after == 0.99
+    unmeasured = dict.fromkeys(("top1_agreement", "accuracy_before", "accuracy_after", "split"))
+    assert read(precision=PRECISION | unmeasured).precision.top1_agreement is None
 
 
 def test_a_missing_field_is_refused_by_its_name() -> None:
@@ -119,6 +175,30 @@ def test_a_manifest_that_contradicts_its_graph_is_refused(
 def test_a_graph_that_cannot_take_the_image_is_refused(graph: Signature, message: str) -> None:
     with pytest.raises(ModelLoadError, match=message):
         check_manifest(read(), graph)
+
+
+def test_pixels_as_they_are_decoded_are_uint8_with_their_channels_last() -> None:
+    """A 4 x 6 image, so that no axis can stand in for another."""
+    pixels = read(**changed("input", layout="NHWC", width=6))
+    graph = Signature((TensorSpec("input", "UINT8", ("batch", 4, 6, 1)),), (LOGITS,))
+    assert pixels.input.shape == (4, 6, 1)
+    check_manifest(pixels, graph)
+
+
+@pytest.mark.parametrize(
+    ("datatype", "sizes", "message"),
+    [
+        ("FP32", (4, 6, 1), "input is FP32, an image in NHWC is UINT8"),
+        ("UINT8", (1, 4, 6), r"image of the manifest is \[1, 4, 6, 1\]"),
+        ("UINT8", (6, 4, 1), r"the graph's input is \[-1, 6, 4, 1\]"),
+    ],
+)
+def test_a_graph_that_cannot_take_decoded_pixels_is_refused(
+    datatype: str, sizes: tuple[int, ...], message: str
+) -> None:
+    graph = Signature((TensorSpec("input", datatype, ("batch", *sizes)),), (LOGITS,))
+    with pytest.raises(ModelLoadError, match=message):
+        check_manifest(read(**changed("input", layout="NHWC", width=6)), graph)
 
 
 def test_sizes_that_the_graph_leaves_open_fit_any_manifest() -> None:

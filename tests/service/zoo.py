@@ -103,7 +103,7 @@ def manifest_document(
     labels: Sequence[str] | None = ("dark", "grey", "bright"),
 ) -> dict[str, Any]:
     return {
-        "format_version": 1,
+        "format_version": 2,
         "name": "brightness",
         "version": 1,
         "task": "image-classification",
@@ -127,10 +127,26 @@ def manifest_document(
             "sha256": "ab" * 32,
         },
         "fold": {
+            "mode": "fast",
+            "target": "cpu",
+            "decision": "There was nothing to choose.",
             "bn_before": 1,
             "bn_after": 0,
-            "nodes": [{"name": "bn", "outcome": "folded_backward", "into": "conv", "reason": None}],
+            "affines_before": 0,
+            "affines_after": 0,
+            "nodes": [
+                {
+                    "name": "bn",
+                    "kind": "batch_norm",
+                    "outcome": "folded_backward",
+                    "into": ["conv"],
+                    "through": ["relu"],
+                    "reason": None,
+                    "blocked_by": [],
+                }
+            ],
         },
+        "precision": None,
         "parity": {
             "reference": "float64 PyTorch",
             "samples": 64,
@@ -144,6 +160,14 @@ def manifest_document(
         "metrics": {"accuracy": 0.9944, "samples": 360, "split": "test"},
         "created_by": {"foldserve": "0.1.0", "onnx": "1.23.2", "onnxruntime": "1.32.0"},
     }
+
+
+def manifest_document_v1() -> dict[str, Any]:
+    """The same artifact as the format before stated it."""
+    document = manifest_document() | {"format_version": 1}
+    del document["precision"]
+    node = {"name": "bn", "outcome": "folded_backward", "into": "conv", "reason": None}
+    return document | {"fold": {"bn_before": 1, "bn_after": 0, "nodes": [node]}}
 
 
 def put(root: Path, name: str, version: int | str, model: onnx.ModelProto) -> Path:
