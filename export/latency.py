@@ -2,7 +2,9 @@
 
 import statistics
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import onnx_ir as ir
@@ -42,14 +44,27 @@ def measure(original: Original, folded: bytes, budget_s: float = BUDGET_S) -> La
     feeds = draw(graph.inputs, 1, np.random.default_rng(0), shape, original.input.value_range)
     unfolded_bytes: bytes = ir.to_proto(original.model).SerializeToString()
     runners = [runtime.load(data, optimized=True) for data in (unfolded_bytes, folded)]
-    times: list[list[float]] = [[], []]
+    return Latency(*medians([partial(runner, feeds) for runner in runners], budget_s))
+
+
+def medians(runs: Sequence[Callable[[], object]], budget_s: float = BUDGET_S) -> list[float]:
+    """Take turns, so that whatever else the machine does meets all of them.
+
+    Args:
+        runs: What is measured.
+        budget_s: No turn is begun after so many seconds.
+
+    Returns:
+        The median of each in milliseconds.
+    """
+    times: list[list[float]] = [[] for _ in runs]
     end = time.perf_counter() + budget_s
-    for pair in range(WARM_UP_RUNS + PAIRS):
+    for turn in range(WARM_UP_RUNS + PAIRS):
         if times[0] and time.perf_counter() > end:
             break
-        for runner, taken in zip(runners, times, strict=True):
+        for run, taken in zip(runs, times, strict=True):
             start = time.perf_counter()
-            runner(feeds)
-            if pair >= WARM_UP_RUNS:
+            run()
+            if turn >= WARM_UP_RUNS:
                 taken.append(time.perf_counter() - start)
-    return Latency(*(statistics.median(taken) * 1e3 for taken in times))
+    return [statistics.median(taken) * 1e3 for taken in times]
