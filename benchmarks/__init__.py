@@ -1,0 +1,1 @@
+"""Side by side with others: nothing here is installed or imported by the three stages."""

@@ -1,0 +1,59 @@
+"""How far a model is from the unfolded one evaluated in float64."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import onnxruntime  # type: ignore[import-untyped]  # the wheel has no types
+from numpy.typing import NDArray
+
+from export import deviation
+from export.reference import in_float64
+
+Feeds = Mapping[str, NDArray[Any]]
+SEED = 7
+BATCH = 2  # where the model leaves it free
+DTYPES = {onnx.TensorProto.FLOAT: np.float32, onnx.TensorProto.FLOAT16: np.float16}
+
+
+def draw(model: onnx.ModelProto, batch: int = BATCH, seed: int = SEED) -> dict[str, NDArray[Any]]:
+    """Normally distributed inputs for a model; a free dimension is the batch."""
+    rng = np.random.default_rng(seed)
+    held = {one.name for one in model.graph.initializer}
+    return {
+        one.name: rng.normal(size=_sizes(one, batch)).astype(DTYPES[one.type.tensor_type.elem_type])
+        for one in model.graph.input
+        if one.name not in held
+    }
+
+
+def exact(model: onnx.ModelProto, feeds: Feeds) -> list[NDArray[Any]]:
+    """What a model puts out when every float is a float64, by ONNX's reference implementation."""
+    return in_float64(ir.from_proto(model))(dict(feeds))
+
+
+def session(path: Path, *, optimized: bool) -> onnxruntime.InferenceSession:
+    """A model in ONNX Runtime on one thread, with all of its optimizations or none."""
+    levels = onnxruntime.GraphOptimizationLevel
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # what is fatal is raised besides
+    level = levels.ORT_ENABLE_ALL if optimized else levels.ORT_DISABLE_ALL
+    options.graph_optimization_level = level
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def error(path: Path, feeds: Feeds, expected: list[NDArray[Any]]) -> float:
+    """The largest error of a model's outputs, relative to the largest number expected there.
+
+    ONNX Runtime changes nothing in the graph, so that the error is the tool's alone.
+    """
+    outputs = session(path, optimized=False).run(None, dict(feeds))
+    return deviation.relative(expected, outputs)
+
+
+def _sizes(value: onnx.ValueInfoProto, batch: int) -> list[int]:
+    return [dim.dim_value or batch for dim in value.type.tensor_type.shape.dim]
