@@ -4,9 +4,10 @@ import hashlib
 from pathlib import Path
 
 from export.errors import SourceError, UsageError
-from export.sources.module import REFERENCE_NAME, read_module, versions
+from export.sources.module import REFERENCE_NAME, read_module
 from export.sources.options import SourceOptions
 from export.sources.original import ImageInput, Original, Provenance, TensorInput
+from export.sources.tracing import versions
 from training import checkpoint as training_checkpoint
 
 SUFFIX = ".safetensors"

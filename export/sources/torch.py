@@ -13,10 +13,11 @@ import torch
 from torch import nn
 
 from export.errors import ExportError, SourceError, UsageError, first_line
-from export.sources.module import INPUT, REFERENCE_NAME, read_module, versions
+from export.sources.module import INPUT, REFERENCE_NAME, read_module
 from export.sources.options import SourceOptions, describe_input, read_labels
 from export.sources.original import Original, Provenance
 from export.sources.pixels import normalization, prepend
+from export.sources.tracing import versions
 
 # Under which training scripts keep the state dict beside an epoch and an optimizer.
 STATE_KEYS = frozenset({"state_dict", "model_state_dict", "model"})
