@@ -137,7 +137,7 @@ def build(
                 force=force,
             )
     except NothingFoldedError as error:
-        report.print_fold(console, [asdict(node) for node in error.report.kept])
+        report.print_fold(console, error.report.kept)
         raise
     size = ir.to_proto(built.original.model).ByteSize()
     times = latency.measure(built.original, built.data)
@@ -162,7 +162,7 @@ def inspect(
         console.print("This ONNX file has no manifest: foldserve-export did not write it.")
         return
     report.print_manifest(console, described)
-    report.print_fold(console, described["fold"]["nodes"])
+    report.print_described_fold(console, described)
     report.print_parity(console, described["parity"])
 
 

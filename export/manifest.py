@@ -1,8 +1,8 @@
 """The manifest: what a graph cannot say about itself, as JSON. `service/manifest.py` reads it."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
 from importlib.metadata import version
 from typing import Any
 
@@ -10,21 +10,34 @@ import onnx_ir as ir
 
 from export import runtime
 from export.errors import ArtifactError, UsageError, first_line
-from export.folding import AffineOutcome, FoldReport
+from export.folding import AffineOutcome, Decision, FoldReport
 from export.signature import Signature, signature
 from export.sources.original import ImageInput, Original
 from export.verify import Parity
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 KEY = "foldserve.manifest"
 
-OUTCOME = frozenset({"name", "outcome", "into", "reason"})
+# What the outcome of a batch norm consists of, by the format that it was written in.
+OUTCOMES = {
+    1: frozenset({"name", "outcome", "into", "reason"}),
+    2: frozenset(field.name for field in fields(AffineOutcome)),
+}
+
+SEQUENCES = ("into", "through", "blocked_by")
 
 Manifest = dict[str, Any]
 
 
 def compose(
-    original: Original, *, name: str, model_version: int, report: FoldReport, parity: Parity
+    original: Original,
+    *,
+    name: str,
+    model_version: int,
+    report: FoldReport,
+    decision: Decision,
+    parity: Parity,
+    precision: Mapping[str, Any] | None = None,
 ) -> Manifest:
     """The manifest of an artifact.
 
@@ -33,7 +46,9 @@ def compose(
         name: Of the model.
         model_version: Of the model.
         report: What became of its batch norms.
+        decision: Which moves were taken.
         parity: What was measured.
+        precision: What narrower numbers cost, the fields of `precision` in the manifest.
 
     Raises:
         UsageError: There are not as many labels as outputs.
@@ -52,11 +67,8 @@ def compose(
         "input": _input(original, graph),
         "output": _output(original, graph),
         "source": {"kind": source.kind, "reference": source.reference, "sha256": source.sha256},
-        "fold": {
-            "bn_before": report.bn_before,
-            "bn_after": report.bn_after,
-            "nodes": [_outcome(node) for node in report.nodes],
-        },
+        "fold": _fold(report, decision),
+        "precision": dict(precision) if precision is not None else None,
         "parity": asdict(parity),
         "metrics": dict(original.metrics) if original.metrics is not None else None,
         "created_by": _created_by(original),
@@ -82,21 +94,32 @@ def read(model: ir.Model) -> Manifest | None:
     except (ValueError, RecursionError) as error:
         raise ArtifactError(f"the manifest is no JSON: {first_line(error)}") from error
     found = manifest.get("format_version") if isinstance(manifest, dict) else None
-    if found != FORMAT_VERSION:
+    if type(found) is not int or found not in OUTCOMES:
+        known = " and ".join(map(str, OUTCOMES))
         raise ArtifactError(
-            f"the manifest has format_version {found!r}, this version reads {FORMAT_VERSION}"
+            f"the manifest has format_version {found!r}, this version reads {known}"
         )
-    _check_whole(manifest)
+    _check_whole(manifest, OUTCOMES[found])
     return dict(manifest)
 
 
-def _check_whole(manifest: Manifest) -> None:
+def outcomes(manifest: Manifest) -> tuple[AffineOutcome, ...]:
+    """What became of every batch norm and affine, whichever format said it."""
+    return tuple(map(_outcome, manifest["fold"]["nodes"]))
+
+
+def _outcome(node: Manifest) -> AffineOutcome:
+    if node.keys() == OUTCOMES[FORMAT_VERSION]:
+        return AffineOutcome(**node | {name: tuple(node[name]) for name in SEQUENCES})
+    into = (node["into"],) if node["into"] is not None else ()
+    return AffineOutcome(node["name"], "batch_norm", node["outcome"], into, reason=node["reason"])
+
+
+def _check_whole(manifest: Manifest, outcome: frozenset[str]) -> None:
     """Refuse a manifest without what is shown of every artifact."""
     fold, parity, labels = (manifest.get(name) for name in ("fold", "parity", "labels"))
     nodes = fold.get("nodes") if isinstance(fold, dict) else None
-    if not isinstance(nodes, list) or not all(
-        isinstance(node, dict) and node.keys() >= OUTCOME for node in nodes
-    ):
+    if not isinstance(nodes, list) or not all(_is_outcome(node, outcome) for node in nodes):
         raise ArtifactError("the manifest does not say what became of every batch norm")
     if not isinstance(parity, dict):
         raise ArtifactError("the manifest does not say what was measured")
@@ -104,8 +127,17 @@ def _check_whole(manifest: Manifest) -> None:
         raise ArtifactError("the manifest has labels that are no text")
 
 
-def _is_text(labels: object) -> bool:
-    return isinstance(labels, list) and all(isinstance(label, str) for label in labels)
+def _is_outcome(node: object, fields: frozenset[str]) -> bool:
+    if not isinstance(node, dict) or node.keys() != fields:
+        return False
+    return all(
+        value is None or isinstance(value, str) or (name in SEQUENCES and _is_text(value))
+        for name, value in node.items()
+    )
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
 
 
 def _check_labels(labels: Sequence[str], graph: Signature) -> None:
@@ -144,9 +176,22 @@ def _output(original: Original, graph: Signature) -> Manifest | None:
     return {"name": graph.outputs[0].name, "kind": kind}
 
 
-def _outcome(node: AffineOutcome) -> Manifest:
-    into = node.into[0] if node.into else None
-    return {"name": node.name, "outcome": node.outcome, "into": into, "reason": node.reason}
+def _fold(report: FoldReport, decision: Decision) -> Manifest:
+    return {
+        "mode": decision.mode,
+        "target": decision.target,
+        "decision": decision.text,
+        "bn_before": report.bn_before,
+        "bn_after": report.bn_after,
+        "affines_before": report.affines_before,
+        "affines_after": report.affines_after,
+        "nodes": [_stated(node) for node in report.nodes],
+    }
+
+
+def _stated(outcome: AffineOutcome) -> Manifest:
+    sequences = {name: list(getattr(outcome, name)) for name in SEQUENCES}
+    return asdict(outcome) | sequences  # JSON has no tuples
 
 
 def _created_by(original: Original) -> dict[str, str]:

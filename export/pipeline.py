@@ -10,13 +10,17 @@ import onnx_ir as ir
 from export import artifact, manifest, sources, verify
 from export.artifact import Place
 from export.errors import ArtifactError, NothingFoldedError, UsageError
-from export.folding import FoldReport, fold
+from export.folding import Decision, FoldReport, fold
 from export.manifest import Manifest
 from export.sources.options import SourceOptions
 from export.sources.original import Original
 from export.verify import Parity
 
 Fold = Callable[[ir.Model], FoldReport]
+
+BACKWARD = Decision(
+    "safe", "cpu", "safe", "nothing to choose", "Only moves that leave no operator are known."
+)
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,12 @@ def build(
         _check_folded(report)
     measured = _verified(original, artifact.serialize(folded), parity or ParityOptions())
     described = manifest.compose(
-        original, name=place.name, model_version=place.version, report=report, parity=measured
+        original,
+        name=place.name,
+        model_version=place.version,
+        report=report,
+        decision=BACKWARD,
+        parity=measured,
     )
     manifest.attach(folded, described)
     data = artifact.serialize(folded)

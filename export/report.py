@@ -1,16 +1,16 @@
 """What a person sees: tables of a build, of an artifact, of a parity check."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from export.folding import AffineOutcome
 from export.latency import Latency
-from export.manifest import Manifest
+from export.manifest import Manifest, outcomes
 from export.signature import Signature, Tensor
-
-OUTCOMES = {"folded_backward": "folded into {into}", "kept": "kept: {reason}"}
+from export.wording import listed, sentence, summaries
 
 
 def console() -> Console:
@@ -29,7 +29,7 @@ def print_build(
         size: Bytes of the weights before, bytes of the file after.
         latency: Before and after.
     """
-    print_fold(console, manifest["fold"]["nodes"])
+    print_described_fold(console, manifest)
     table = _table(f"{manifest['name']} {manifest['version']}", "", "before", "after")
     fold, parity = manifest["fold"], manifest["parity"]
     table.add_row("BatchNormalization", str(fold["bn_before"]), str(fold["bn_after"]))
@@ -48,20 +48,36 @@ def print_build(
     console.print(table)
 
 
-def print_fold(console: Console, nodes: Sequence[Mapping[str, Any]]) -> None:
-    """Print the outcome of every batch norm.
+def print_described_fold(console: Console, manifest: Manifest) -> None:
+    """Print what a manifest of any format says of its fold."""
+    print_fold(console, outcomes(manifest), manifest["fold"].get("decision"))
+
+
+def print_fold(
+    console: Console, nodes: Sequence[AffineOutcome], decision: str | None = None
+) -> None:
+    """Print the outcome of every batch norm, how many are gone, and which moves were taken.
 
     Args:
         console: Where to.
-        nodes: `AffineOutcome`s as the manifest has them.
+        nodes: What became of them.
+        decision: The sentence of a `Decision`, if one was taken.
     """
-    if not nodes:
-        console.print("The model has no BatchNormalization.")
-        return
-    table = _table("batch norms", "node", "outcome")
+    if nodes:
+        console.print(_outcomes(nodes))
+    for line in summaries(nodes):
+        console.print(line)
+    if nodes and decision:
+        console.print(decision)
+
+
+def _outcomes(nodes: Sequence[AffineOutcome]) -> Table:
+    travelled = any(node.through for node in nodes)
+    table = _table("batch norms", "node", "outcome", *(["through"] if travelled else []))
     for node in nodes:
-        table.add_row(node["name"], OUTCOMES.get(node["outcome"], "{outcome}").format_map(node))
-    console.print(table)
+        through = [listed(node.through)] if travelled else []
+        table.add_row(node.name, sentence(node), *through)
+    return table
 
 
 def print_parity(console: Console, parity: dict[str, Any]) -> None:

@@ -1,8 +1,9 @@
-"""Artifacts of format version 1 stay readable: one of them, made once, pins writer and reader.
+"""Artifacts stay readable: one of every format, made once, pins the reader, the last the writer.
 
     golden/checkpoint.safetensors   a network of 1,382 parameters, trained on the digits
-    golden/model.onnx               what `foldserve-export build` made of it, with --name golden
-    golden/manifest.json            what stands in its metadata
+    golden/model_v<N>.onnx          what `foldserve-export build` of format N made of it, with
+                                    --name golden
+    golden/manifest_v<N>.json       what stands in its metadata
     golden/logits.json              what PyTorch in float64 answers to `ramp()`
 
 A change that this test finds is a change of the format: raise ``format_version`` and keep the
@@ -11,10 +12,11 @@ old files, since artifacts of today are served for years.
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 import torch
 from numpy.typing import NDArray
@@ -22,6 +24,9 @@ from numpy.typing import NDArray
 from export import manifest as writer
 from export import pipeline
 from export.artifact import Place
+from export.folding import report
+from export.sources.original import Provenance
+from service import manifest as reader
 from service.errors import ModelLoadError
 from service.manifest import METADATA_KEY, read_manifest
 from service.model import RunOptions, open_model
@@ -31,6 +36,8 @@ GOLDEN = Path(__file__).parent / "golden"
 # float32 in another order of operations, logits of about ten: 1e-6 was seen.
 LOGIT_TOLERANCE = 1e-5
 MEASURED = ("created_by", "parity")  # differ from machine to machine
+FOUND = "fold"  # what an engine does with a network is no part of the format
+VERSIONS = (1, 2)
 
 
 def ramp() -> NDArray[np.float32]:
@@ -38,9 +45,14 @@ def ramp() -> NDArray[np.float32]:
     return np.linspace(0, 255, 128, dtype=np.float32).reshape(2, 1, 8, 8)
 
 
+def manifest_of(version: int) -> dict[str, Any]:
+    return dict(json.loads((GOLDEN / f"manifest_v{version}.json").read_text()))
+
+
 @pytest.fixture(scope="module")
 def golden() -> dict[str, Any]:
-    return dict(json.loads((GOLDEN / "manifest.json").read_text()))
+    """What is written today."""
+    return manifest_of(writer.FORMAT_VERSION)
 
 
 @pytest.fixture(scope="module")
@@ -55,35 +67,69 @@ def test_the_writer_writes_the_golden_manifest(
 ) -> None:
     written = json.loads(json.dumps(rebuilt.manifest))
     assert written.keys() == golden.keys()
-    for key in written.keys() - set(MEASURED):
+    for key in written.keys() - {*MEASURED, FOUND}:
         assert written[key] == golden[key], key
-    for key in MEASURED:
+    for key in (*MEASURED, FOUND):
         assert written[key].keys() == golden[key].keys()
+    for now, then in zip(written[FOUND]["nodes"], golden[FOUND]["nodes"], strict=True):
+        assert (now.keys(), now["name"]) == (then.keys(), then["name"])
 
 
 def test_the_writer_writes_the_golden_signature(rebuilt: pipeline.Built) -> None:
     """Which nodes stand between input and output is no part of the format."""
-    old, new = onnx.load(GOLDEN / "model.onnx"), onnx.load_model_from_string(rebuilt.data)
+    old, new = onnx.load(GOLDEN / "model_v2.onnx"), onnx.load_model_from_string(rebuilt.data)
     assert (new.ir_version, new.opset_import) == (old.ir_version, old.opset_import)
     assert (new.graph.input, new.graph.output) == (old.graph.input, old.graph.output)
 
 
-def test_the_golden_artifact_carries_the_golden_manifest(golden: dict[str, Any]) -> None:
-    model = onnx.load(GOLDEN / "model.onnx")
+def test_the_last_version_is_the_one_that_is_written() -> None:
+    assert VERSIONS[-1] == writer.FORMAT_VERSION
+    assert len(list(GOLDEN.glob("model_v*.onnx"))) == len(VERSIONS)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_golden_artifact_carries_the_golden_manifest(version: int) -> None:
+    model = onnx.load(GOLDEN / f"model_v{version}.onnx")
     metadata = {entry.key: entry.value for entry in model.metadata_props}
-    assert json.loads(metadata[METADATA_KEY]) == golden
+    assert json.loads(metadata[METADATA_KEY]) == manifest_of(version)
     assert writer.KEY == METADATA_KEY
 
 
-def test_the_reader_reads_every_field_of_the_golden_manifest(golden: dict[str, Any]) -> None:
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_reader_reads_every_field_of_the_golden_manifest(version: int) -> None:
+    golden = manifest_of(version)
     assert read_manifest(json.dumps(golden)).model_dump(mode="json") == golden
 
 
-@pytest.mark.parametrize("made", ["then", "now"])
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_export_shows_the_golden_artifact_of_every_version(version: int) -> None:
+    described = writer.read(ir.load(GOLDEN / f"model_v{version}.onnx"))
+    assert described is not None
+    first = writer.outcomes(described)[0]
+    assert (first.outcome, first.into) == ("folded_backward", ("network.stem.conv",))
+
+
+def test_writer_and_reader_know_the_same_words() -> None:
+    written = {
+        "kind": get_args(report.Kind),
+        "outcome": get_args(report.Outcome),
+    }
+    fields = reader.FoldedNode.model_fields
+    assert {name: get_args(fields[name].annotation) for name in written} == written
+    kinds = get_args(get_type_hints(Provenance)["kind"])
+    assert set(kinds) <= set(get_args(reader.Source.model_fields["kind"].annotation))
+    decision, fold = get_type_hints(report.Decision), reader.Fold.model_fields
+    assert {fold[name].annotation for name in ("mode", "target")} == {
+        decision[name] for name in ("mode", "target")
+    }
+
+
+@pytest.mark.parametrize("made", ["format 1", "format 2", "now"])
 def test_the_service_computes_what_the_golden_checkpoint_computes(
     rebuilt: pipeline.Built, made: str
 ) -> None:
-    path = GOLDEN / "model.onnx" if made == "then" else rebuilt.path
+    """An artifact of the last version is still served."""
+    path = rebuilt.path if made == "now" else GOLDEN / f"model_v{made[-1]}.onnx"
     model = open_model(path, RunOptions("cpu", intra_op_threads=1))
     actual = model.run({"input": ramp()})["logits"].astype(np.float64)
     expected = np.array(json.loads((GOLDEN / "logits.json").read_text()))
@@ -100,9 +146,11 @@ def test_the_golden_checkpoint_is_still_read() -> None:
     np.testing.assert_allclose(actual.numpy(), expected, rtol=0, atol=1e-10)
 
 
+@pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize(
-    "change", [{"format_version": 2}, {"colour": "L"}, {"labels": "0123456789"}, {"version": "1"}]
+    "change", [{"format_version": 3}, {"colour": "L"}, {"labels": "0123456789"}, {"version": "1"}]
 )
-def test_the_reader_refuses_another_format(golden: dict[str, Any], change: dict[str, Any]) -> None:
+def test_the_reader_refuses_another_format(version: int, change: dict[str, Any]) -> None:
+    golden = manifest_of(version)
     with pytest.raises(ModelLoadError, match=next(iter(change))):
         read_manifest(json.dumps(golden | change))

@@ -1,6 +1,7 @@
 """From a source to an artifact; what fails leaves no file."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from export import manifest, pipeline
 from export.artifact import Place
 from export.errors import ArtifactError, NothingFoldedError, ParityError, SourceError, UsageError
-from export.folding import FoldReport, fold
+from export.folding import AffineOutcome, FoldReport, fold
 from export.pipeline import Built, ParityOptions
 from export.sources.options import SourceOptions
 from tests.export.checkpoints import METRICS, write_checkpoint
@@ -135,7 +136,11 @@ def test_a_network_without_batch_norm_is_fine(tmp_path: Path) -> None:
 
     built = pipeline.build(str(path), Place(tmp_path, "r", 1), parity=FEW)
 
-    assert built.manifest["fold"] == {"bn_before": 0, "bn_after": 0, "nodes": []}
+    fold_section = built.manifest["fold"]
+    assert fold_section["nodes"] == []
+    assert {
+        fold_section[f"{kind}_{when}"] for kind in ("bn", "affines") for when in ("before", "after")
+    } == {0}
 
 
 def test_a_checkpoint_travels_with_its_artifact(tmp_path: Path) -> None:
@@ -305,15 +310,25 @@ def test_an_artifact_is_not_exported_again(tmp_path: Path) -> None:
         pipeline.build(str(built.path), Place(tmp_path, "again", 1))
 
 
+def of_format_2(**changes: Any) -> str:
+    """A manifest of nothing but the outcome of one batch norm."""
+    node = asdict(AffineOutcome("bn", "batch_norm", "kept")) | changes
+    return json.dumps({"format_version": 2, "fold": {"nodes": [node]}})
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("{", "no JSON"),
         ("[]", "format_version None"),
-        ('{"format_version": 2}', "format_version 2, this version reads 1"),
+        ('{"format_version": 3}', "format_version 3, this version reads 1 and 2"),
+        ('{"format_version": true}', "format_version True"),
+        ('{"format_version": 2}', "does not say what became of every batch norm"),
         ("[" * 100_000, "no JSON"),
         ('{"format_version": 1}', "does not say what became of every batch norm"),
         ('{"format_version": 1, "fold": {"nodes": [{}]}}', "what became of every batch norm"),
+        (of_format_2(into="conv", outcome=["kept"]), "what became of every batch norm"),
+        (of_format_2(into=[1]), "what became of every batch norm"),
         ('{"format_version": 1, "fold": {"nodes": []}}', "does not say what was measured"),
         (
             '{"format_version": 1, "fold": {"nodes": []}, "parity": {}, "labels": [1]}',
