@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 from export import latency, manifest, pipeline, report
 from export.artifact import Place
 from export.errors import ExportError, NothingFoldedError, first_line
+from export.input_format import InputFormat
 from export.pipeline import ParityOptions
 from export.signature import signature
 from export.sources.onnx import load
@@ -70,6 +71,14 @@ ResizeFilter = Annotated[
 CropFraction = Annotated[
     float | None, typer.Option(help="How much of the resized image a centre crop keeps: 0.875.")
 ]
+Format = Annotated[
+    InputFormat,
+    typer.Option(
+        "--input-format",
+        help="What the artifact takes: float32 is what the network takes; image-uint8 is the bytes "
+        "of decoded images, channels last, and the graph does the rest.",
+    ),
+]
 Samples = Annotated[
     int | None, typer.Option(min=1, help="Inputs to verify on.", show_default="64, or 16 large")
 ]
@@ -105,6 +114,7 @@ def build(
     std: Std = None,
     resize_filter: ResizeFilter = None,
     crop_fraction: CropFraction = None,
+    input_format: Format = "float32",
     samples: Samples = None,
     seed: Seed = 0,
     tolerance: Tolerance = None,
@@ -135,6 +145,7 @@ def build(
                 ParityOptions(samples, seed, tolerance),
                 allow_unfolded=allow_unfolded,
                 force=force,
+                input_format=input_format,
             )
     except NothingFoldedError as error:
         report.print_fold(console, error.report.kept)

@@ -11,6 +11,7 @@ from export import artifact, manifest, sources, verify
 from export.artifact import Place
 from export.errors import ArtifactError, NothingFoldedError, UsageError
 from export.folding import Decision, FoldReport, fold
+from export.input_format import InputFormat, format_of, with_format
 from export.manifest import Manifest
 from export.sources.options import SourceOptions
 from export.sources.original import Original
@@ -72,6 +73,7 @@ def build(
     *,
     allow_unfolded: bool = False,
     force: bool = False,
+    input_format: InputFormat = "float32",
     fold_model: Fold = fold,
 ) -> Built:
     """Read a model, fold its batch norms, verify the result and write it.
@@ -83,6 +85,7 @@ def build(
         parity: How to verify.
         allow_unfolded: Write the artifact even if not one batch norm could be folded.
         force: Replace this version if it exists.
+        input_format: What the artifact takes: "image-uint8" is the bytes of decoded images.
         fold_model: What folds a graph in place.
 
     Raises:
@@ -90,7 +93,7 @@ def build(
     """
     if not force:
         place.check_free()
-    original = sources.read(source, options or SourceOptions())
+    original = with_format(sources.read(source, options or SourceOptions()), input_format)
     folded = original.model.clone()
     report = fold_model(folded)
     if not allow_unfolded:
@@ -130,6 +133,7 @@ def verify_again(
     """
     data = read_bytes(path)
     original = sources.read(against, options or SourceOptions())
+    original = with_format(original, format_of(data, original))
     return _verified(original, data, parity or ParityOptions())
 
 

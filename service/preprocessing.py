@@ -1,7 +1,8 @@
 """From the bytes of an image to a model's input tensor; pure functions.
 
 The convention is the manifest's and is shared with training to the byte: orientation,
-color, geometry, then float32 in the image's own range. Scaling is inside the graph.
+color, geometry, then the layout: the decoded bytes as they are, or float32 in their own range.
+Scaling is inside the graph.
 """
 
 import io
@@ -14,7 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from service.errors import ImageTooLarge, InvalidImage, UnsupportedImage
 from service.manifest import ImageInput
 
-ImageTensor = NDArray[np.float32]
+ImageTensor = NDArray[np.float32] | NDArray[np.uint8]
 
 FORMATS = ("JPEG", "PNG", "WEBP")
 
@@ -37,7 +38,10 @@ _START_OF_SCAN = b"\xff\xda"
 
 
 def image_tensor(data: bytes, spec: ImageInput, max_pixels: int) -> ImageTensor:
-    """Return the tensor of one image, float32, shape (channels, height, width), C-contiguous.
+    """Return the tensor of one image, C-contiguous.
+
+    Of layout NCHW: float32, shape (channels, height, width). Of layout NHWC: uint8, shape
+    (height, width, channels), which are the decoded bytes themselves, read-only.
 
     Args:
         data: a JPEG, PNG or WebP file; of an animation the first frame counts.
@@ -57,6 +61,8 @@ def image_tensor(data: bytes, spec: ImageInput, max_pixels: int) -> ImageTensor:
         raise InvalidImage(f"the {image.format} image is truncated or damaged") from error
     pixels = np.asarray(fit(image, spec, max_pixels), dtype=np.uint8)
     channels_last = pixels.reshape(spec.height, spec.width, spec.channels)
+    if spec.layout == "NHWC":
+        return channels_last
     return np.ascontiguousarray(channels_last.transpose(2, 0, 1), dtype=np.float32)
 
 

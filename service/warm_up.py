@@ -66,14 +66,20 @@ def _zeros(spec: TensorSpec) -> Array:
 
 
 def _random_rows(spec: TensorSpec, model: Model, rng: np.random.Generator) -> Array:
-    """Return two rows: numbers of the manifest's range, or zeros and ones."""
+    """Return two rows: numbers of the manifest's range, all bytes for a picture, or 0 and 1."""
     shape = (2, *(dim for dim in spec.shape[1:] if isinstance(dim, int)))
     if spec.datatype == "BYTES":
         return rng.choice(np.array(["", "a"], object), shape)
     if spec.dtype.kind != "f":
-        return rng.integers(0, 2, shape).astype(spec.dtype)
+        return rng.integers(0, _highest(model), shape, endpoint=True).astype(spec.dtype)
     low, high = _range(model)
     return rng.uniform(low, high, shape).astype(spec.dtype)
+
+
+def _highest(model: Model) -> int:
+    """Return the highest whole number that the model surely takes: others may be indices."""
+    is_image = model.manifest is not None and model.manifest.image is not None
+    return 255 if is_image else 1
 
 
 def _range(model: Model) -> tuple[float, float]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 Feeds = Mapping[str, NDArray[Any]]
 Reference = Callable[[Feeds], list[NDArray[np.float64]]]
+Layout = Literal["NCHW", "NHWC"]
 
 PIXEL_RANGE = (0.0, 255.0)
 LARGEST_INPUT = (
@@ -20,7 +21,7 @@ LARGEST_INPUT = (
 
 @dataclass(frozen=True)
 class ImageInput:
-    """An image, as the network takes it: float32, channels first, raw pixel values.
+    """An image, as the graph takes it: raw pixel values.
 
     Attributes:
         color: Pillow's mode, "L" or "RGB".
@@ -30,6 +31,7 @@ class ImageInput:
         value_range: Smallest and largest pixel value.
         resize_filter: The filter that brings an image to this size.
         crop_fraction: How much of the resized image the crop keeps; None means no crop.
+        layout: "NCHW": floats, channels first; "NHWC": uint8, channels last, as images are decoded.
     """
 
     color: str
@@ -39,10 +41,13 @@ class ImageInput:
     value_range: tuple[float, float] = PIXEL_RANGE
     resize_filter: str = "bilinear"
     crop_fraction: float | None = None
+    layout: Layout = "NCHW"
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Channels, height and width."""
+        """Channels, height and width, in the order of the layout."""
+        if self.layout == "NHWC":
+            return (self.height, self.width, self.channels)
         return (self.channels, self.height, self.width)
 
 

@@ -61,7 +61,7 @@ def prepend(model: ir.Model, pixels: ir.Value, steps: Normalization) -> None:
     centred = ir.node("Sub", [pixels, offset], name="pixels/Sub")
     scaled = ir.node("Mul", [centred.outputs[0], factor], name="pixels/Mul")
     for node, suffix in ((centred, "centred"), (scaled, "scaled")):
-        node.outputs[0].name = _free(graph, f"{pixels.name}_{suffix}")
+        node.outputs[0].name = free_name(graph, f"{pixels.name}_{suffix}")
         node.outputs[0].type, node.outputs[0].shape = pixels.type, pixels.shape
     for node, index in uses:
         node.replace_input_with(index, scaled.outputs[0])
@@ -72,7 +72,7 @@ def _initializer(
     graph: ir.Graph, name: str, values: NDArray[np.float64], like: ir.Value
 ) -> ir.Value:
     dtype = like.dtype or ir.DataType.FLOAT
-    name = _free(graph, name)
+    name = free_name(graph, name)
     try:
         tensor = ir.tensor(cast(values, dtype.numpy()), name=name)
     except InexactError as error:
@@ -84,7 +84,8 @@ def _initializer(
     return value
 
 
-def _free(graph: ir.Graph, wanted: str) -> str:
+def free_name(graph: ir.Graph, wanted: str) -> str:
+    """`wanted`, with a number behind it if the graph has a value of that name."""
     taken = {value.name for value in (*graph.inputs, *graph.initializers.values())}
     taken |= {value.name for node in graph.all_nodes() for value in node.outputs}
     name, number = wanted, 1

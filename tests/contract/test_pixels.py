@@ -1,18 +1,24 @@
 """The same image file becomes the same tensor in training and in the service, to the byte."""
 
+import functools
 import io
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 import sklearn.datasets  # type: ignore[import-untyped]  # has no annotations
 from PIL import Image
 
+import export.input_format
+import export.runtime
 import service.manifest
 import service.preprocessing
 import training.inputs
 import training.transforms
+from export.sources.original import ImageInput, Original, Provenance
+from tests.export import graphs
 
 ALL_PIXELS = 89_000_000  # the largest bound that the service takes: none is refused here
 PHOTO = Path(sklearn.datasets.__file__).parent / "images/china.jpg"
@@ -78,14 +84,22 @@ GEOMETRIES: dict[str, tuple[int, int, str, float | None]] = {
 }
 
 
-def served(data: bytes, color: str, geometry: tuple[int, int, str, float | None]) -> np.ndarray:
+@functools.cache
+def contents(file: str) -> bytes:
+    """One of the files; to write one takes longer than to read it."""
+    return FILES[file]()
+
+
+def served(
+    data: bytes, color: str, geometry: tuple[int, int, str, float | None], layout: str = "NCHW"
+) -> np.ndarray:
     height, width, resize_filter, crop_fraction = geometry
     channels = {"L": 1, "RGB": 3}[color]
     spec = service.manifest.ImageInput.model_validate(
         {
             "name": "input",
             "kind": "image",
-            "layout": "NCHW",
+            "layout": layout,
             "color": color,
             "channels": channels,
             "height": height,
@@ -113,16 +127,44 @@ def trained(data: bytes, color: str, geometry: tuple[int, int, str, float | None
     return training.transforms.evaluation(io.BytesIO(data), spec)
 
 
+@functools.cache
+def front(color: str, shape: tuple[int, int, int]) -> export.runtime.Runner:
+    """What an artifact that takes bytes begins with, and nothing behind it."""
+    sizes = ",".join(map(str, shape))
+    proto = graphs.model(
+        "y = Identity(x)", {}, inputs=f"float[n,{sizes}] x", outputs=f"float[n,{sizes}] y"
+    )
+    original = Original(ir.from_proto(proto), ImageInput(color, *shape), Provenance("onnx", "x"))
+    model = export.input_format.with_format(original, "image-uint8").model
+    return export.runtime.load(ir.to_proto(model).SerializeToString(), optimized=True)
+
+
 @pytest.mark.parametrize("color", ["L", "RGB"])
 @pytest.mark.parametrize("file", FILES)
 @pytest.mark.parametrize("geometry", GEOMETRIES)
 def test_training_and_service_see_the_same_tensor(file: str, color: str, geometry: str) -> None:
-    data = FILES[file]()
+    data = contents(file)
     expected = trained(data, color, GEOMETRIES[geometry])
     actual = served(data, color, GEOMETRIES[geometry])
     assert (actual.dtype, actual.shape) == (expected.dtype, expected.shape)
     assert actual.flags.c_contiguous
     np.testing.assert_array_equal(actual, expected)
+
+
+@pytest.mark.parametrize("color", ["L", "RGB"])
+@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_the_bytes_that_the_service_hands_on_become_that_tensor_in_the_graph(
+    file: str, color: str, geometry: str
+) -> None:
+    data = contents(file)
+    expected = trained(data, color, GEOMETRIES[geometry])
+    given = served(data, color, GEOMETRIES[geometry], layout="NHWC")
+    assert given.dtype == np.uint8
+    assert given.flags.c_contiguous
+    (actual,) = front(color, expected.shape)({"x": given[np.newaxis]})
+    assert actual.dtype == expected.dtype
+    np.testing.assert_array_equal(actual[0], expected)
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,16 @@ def test_a_color_image_is_channels_first_in_the_order_red_green_blue() -> None:
     assert [plane.max() for plane in found] == [10, 20, 30]
 
 
+@pytest.mark.parametrize(("color", "channels"), [("L", 1), ("RGB", 3)])
+def test_channels_last_are_the_decoded_bytes_themselves(color: str, channels: int) -> None:
+    image = noise(2, 3, 3).convert(color)
+    found = tensor(encoded(image), spec(color=color, layout="NHWC"))
+    assert (found.dtype, found.shape) == (np.uint8, (2, 3, channels))
+    assert found.flags.c_contiguous
+    assert found.tobytes() == image.tobytes()
+    assert not found.flags.owndata  # what Pillow gives out is not copied again
+
+
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 def test_the_allowed_formats_are_read(kind: str) -> None:
     assert tensor(grey(255, kind=kind), spec()).min() > 250  # JPEG and WebP lose a little
