@@ -10,6 +10,7 @@ import onnx_ir as ir
 import onnxruntime  # type: ignore[import-untyped]  # the wheel has no types
 from numpy.typing import NDArray
 
+from benchmarks.folding.inputs import images
 from export import deviation
 from export.reference import in_float64
 
@@ -20,11 +21,11 @@ DTYPES = {onnx.TensorProto.FLOAT: np.float32, onnx.TensorProto.FLOAT16: np.float
 
 
 def draw(model: onnx.ModelProto, batch: int = BATCH, seed: int = SEED) -> dict[str, NDArray[Any]]:
-    """Normally distributed inputs for a model; a free dimension is the batch."""
+    """Random inputs for a model; a free dimension is the batch."""
     rng = np.random.default_rng(seed)
     held = {one.name for one in model.graph.initializer}
     return {
-        one.name: rng.normal(size=_sizes(one, batch)).astype(DTYPES[one.type.tensor_type.elem_type])
+        one.name: images(_sizes(one, batch), rng).astype(DTYPES[one.type.tensor_type.elem_type])
         for one in model.graph.input
         if one.name not in held
     }

@@ -9,18 +9,23 @@ import importlib
 import sys
 from pathlib import Path
 
+import numpy as np
 import onnx_ir as ir
 import torch
 from torch import nn
 
+from benchmarks.folding.inputs import images
+from benchmarks.folding.weights import (
+    CALIBRATION_BATCH,
+    MEAN_DRIFT,
+    NEGATIVE_GAMMAS,
+    SMALLEST_DEVIATION,
+    VARIANCE_DRIFT,
+)
 from export.sources.module import read_module
 
 SEED = 20
 SIZE = 224  # where a network does not name the size of its images
-CALIBRATION_BATCH = 4
-NEGATIVE_GAMMAS = 0.1
-# How far running statistics lie from those of the calibration data; see `weights`.
-MEAN_DRIFT, VARIANCE_DRIFT = 0.1, 0.2
 # Scales of a residual branch: they start at 1e-5 and then hide whatever is wrong in the branch.
 LAYER_SCALES = ("gamma", "gamma_1", "gamma_2", "layer_scale", "layer_scale_1", "layer_scale_2")
 BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d  # timm derives its own from them
@@ -69,7 +74,7 @@ def calibrate(module: nn.Module, size: tuple[int, ...]) -> None:
         norm.momentum = None  # the plain average
         norm.train()
     with torch.no_grad():
-        module(torch.randn(CALIBRATION_BATCH, *size))
+        module(torch.from_numpy(images((CALIBRATION_BATCH, *size), np.random.default_rng(SEED))))
         for norm in norms:
             _drift(norm)
     module.eval()
@@ -81,6 +86,7 @@ def _drift(norm: BatchNorm) -> None:
         return
     mean += MEAN_DRIFT * variance.sqrt() * torch.randn_like(mean)
     variance *= 1 + VARIANCE_DRIFT * (2 * torch.rand_like(variance) - 1)
+    variance.clamp_(min=(SMALLEST_DEVIATION * mean).square())
 
 
 def _build(name: str) -> tuple[nn.Module, tuple[int, ...]]:

@@ -14,14 +14,19 @@ import onnxruntime  # type: ignore[import-untyped]  # the wheel has no types
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from benchmarks.folding.inputs import images
+
 Array = NDArray[Any]
 
 NEGATIVE_GAMMAS = 0.1
-CALIBRATION_BATCH = 4  # enough for a mean and a variance: every sample has many positions
+CALIBRATION_BATCH = 8  # behind a global pooling a sample is one number
 REDUCE_AXES_ARE_INPUT_SINCE_OPSET = 18
 # How far the running statistics lie from those of the calibration data, as fractions of the
 # standard deviation and the variance: in training they are averages over other batches.
 MEAN_DRIFT, VARIANCE_DRIFT = 0.1, 0.2
+# No standard deviation below this fraction of its mean: subtracting the mean would cancel all
+# digits but a few, and the unfolded float32 network would be noise itself.
+SMALLEST_DEVIATION = 0.1
 
 
 def he_normal(shape: tuple[int, ...], fan_in: int, rng: np.random.Generator) -> Array:
@@ -47,8 +52,8 @@ def calibrate(model: onnx.ModelProto, rng: np.random.Generator) -> None:
     so that the next one sees what it will see later.
 
     Args:
-        model: Its batch norms have initializers for running mean and variance, its inputs are
-            drawn from a normal distribution.
+        model: Its shapes are inferred, and its batch norms have initializers for running mean and
+            variance.
         rng: Draws inputs and drift.
     """
     if not any(batch_norms(model)):
@@ -73,6 +78,7 @@ def _drift(
         mean, variance = (numpy_helper.to_array(arrays[name]) for name in node.input[3:5])
         drifted = mean + MEAN_DRIFT * np.sqrt(variance) * rng.normal(size=mean.shape)
         scaled = variance * rng.uniform(1 - VARIANCE_DRIFT, 1 + VARIANCE_DRIFT, mean.shape)
+        scaled = np.maximum(scaled, np.square(SMALLEST_DEVIATION * mean))
         for name, array in zip(node.input[3:5], (drifted, scaled), strict=True):
             arrays[name].CopyFrom(numpy_helper.from_array(array.astype(np.float32), name))
 
@@ -80,22 +86,27 @@ def _drift(
 def _inputs(model: onnx.ModelProto, rng: np.random.Generator) -> dict[str, Array]:
     known = {one.name for one in model.graph.initializer}
     return {
-        one.name: rng.normal(size=_sizes(one)).astype(np.float32)
+        one.name: images(_sizes(one), rng).astype(helper.tensor_dtype_to_np_dtype(_type(one)))
         for one in model.graph.input
         if one.name not in known
     }
 
 
+def _type(value: onnx.ValueInfoProto) -> int:
+    return int(value.type.tensor_type.elem_type)
+
+
 def _sizes(value: onnx.ValueInfoProto) -> list[int]:
     dims = value.type.tensor_type.shape.dim
-    return [dim.dim_value or CALIBRATION_BATCH for dim in dims]
+    return [CALIBRATION_BATCH, *(dim.dim_value for dim in dims[1:])]
 
 
 def _measured(model: onnx.ModelProto, feeds: Mapping[str, Array]) -> dict[str, tuple[Array, Array]]:
     """Mean and variance of every batch norm's input, by the name of its output."""
     twin = onnx.ModelProto()
     twin.CopyFrom(model)
-    names = _measure_in_graph(twin)
+    _free_batch(twin)
+    names = _measure_in_graph(twin, _ranks(model))
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what is fatal is raised besides
     session = onnxruntime.InferenceSession(twin.SerializeToString(), options)
@@ -104,14 +115,29 @@ def _measured(model: onnx.ModelProto, feeds: Mapping[str, Array]) -> dict[str, t
     return {output: (found[mean], found[var]) for output, (mean, var) in names.items()}
 
 
-def _measure_in_graph(model: onnx.ModelProto) -> dict[str, tuple[str, str]]:
+def _free_batch(model: onnx.ModelProto) -> None:
+    """Let a model that is fixed to one sample take several."""
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    del model.graph.value_info[:]  # they hold the one
+    targets = {node.input[1] for node in model.graph.node if node.op_type == "Reshape"}
+    for tensor in model.graph.initializer:
+        if tensor.name in targets:
+            sizes = numpy_helper.to_array(tensor).copy()
+            sizes[:1][sizes[:1] == 1] = 0  # which says: as it is
+            tensor.CopyFrom(numpy_helper.from_array(sizes, tensor.name))
+
+
+def _measure_in_graph(
+    model: onnx.ModelProto, ranks: Mapping[str, int]
+) -> dict[str, tuple[str, str]]:
     """Make every batch norm compute its statistics itself, and put them out."""
     opset = max(one.version for one in model.opset_import if one.domain in {"", "ai.onnx"})
     nodes, names = [], {}
     for index, node in enumerate(list(model.graph.node)):
         if node.op_type == "BatchNormalization":
             mean, variance = f"calibrated_mean_{index}", f"calibrated_variance_{index}"
-            nodes += _statistics(node.input[0], mean, variance, opset, _rank(model, node))
+            nodes += _statistics(node.input[0], mean, variance, opset, ranks[node.input[0]])
             node.input[3], node.input[4] = mean, variance
             names[node.output[0]] = (mean, variance)
         nodes.append(node)
@@ -122,10 +148,9 @@ def _measure_in_graph(model: onnx.ModelProto) -> dict[str, tuple[str, str]]:
     return names
 
 
-def _rank(model: onnx.ModelProto, node: onnx.NodeProto) -> int:
+def _ranks(model: onnx.ModelProto) -> dict[str, int]:
     values = [*model.graph.input, *model.graph.value_info]
-    ranks = {one.name: len(one.type.tensor_type.shape.dim) for one in values}
-    return ranks.get(node.input[0], 4)
+    return {one.name: len(one.type.tensor_type.shape.dim) for one in values}
 
 
 def _statistics(
