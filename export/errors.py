@@ -5,6 +5,7 @@
     ├── SourceError           2    the model to export cannot be read or converted
     ├── NothingFoldedError    1    the network has batch norms and not one could be folded
     ├── ParityError           1    the folded model does not compute what the original computes
+    ├── PrecisionError        1    narrower numbers overflow, or cost more accuracy than allowed
     └── ArtifactError         2    the artifact cannot be written, or a file is not one
 
 The number is the exit code: 1 says that what was checked is not so, 2 that it could not be checked.
@@ -50,6 +51,12 @@ class NothingFoldedError(ExportError):
 
 class ParityError(ExportError):
     """The folded model does not compute what the original computes."""
+
+    exit_code = 1
+
+
+class PrecisionError(ExportError):
+    """Narrower numbers overflow, or cost more accuracy than allowed."""
 
     exit_code = 1
 

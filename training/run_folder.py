@@ -27,6 +27,7 @@ class RunFolder:
         metrics: One JSON object a line: every epoch, then the held-out result.
         curves: Loss and accuracy by epoch.
         confusion: Confusion matrix of the held-out split.
+        samples: Samples to calibrate and to judge a narrower model with.
     """
 
     def __init__(self, path: Path) -> None:
@@ -36,6 +37,7 @@ class RunFolder:
         self.metrics = path / "metrics.jsonl"
         self.curves = path / "curves.png"
         self.confusion = path / "confusion.png"
+        self.samples = path / "samples.npz"
         self._config = path / "config.json"
 
     @property
@@ -98,7 +100,8 @@ class RunFolder:
     def _clear(self) -> None:
         # Only what a run writes: the folder may hold somebody's notes.
         named = [self.checkpoint, self.state, self.metrics, self.curves, self.confusion]
-        for path in [*named, *self.path.glob("events.out.tfevents.*"), self._config]:
+        named += [self.samples, self._config]
+        for path in [*named, *self.path.glob("events.out.tfevents.*")]:
             path.unlink(missing_ok=True)
 
 

@@ -12,7 +12,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from training import checkpoint as checkpoints
 from training import optim as optimizers
-from training import plots, state
+from training import plots, samples_file, state
 from training.batches import Batches
 from training.checkpoint import Checkpoint
 from training.config import ConfigError, TrainingConfig
@@ -171,7 +171,7 @@ def _to_board(board: SummaryWriter, row: dict[str, Any]) -> None:
 def _finish(
     run: _Run, model: NormalizedNetwork, model_config: dict[str, Any], progress: Progress
 ) -> None:
-    """Re-estimate batch norm, measure on the held-out split, draw, and write the checkpoint."""
+    """Re-estimate batch norm, measure on the held-out split, draw; the checkpoint comes last."""
     estimate_population_statistics(model, run.batches(run.dataset.train))
     measured = evaluate(model, run.batches(run.dataset.test))
     final = {"split": "test", "epoch": progress.best_epoch, "test_loss": measured.loss}
@@ -179,6 +179,7 @@ def _finish(
     run.folder.write_metrics([*progress.history, final])
     plots.curves(run.folder.curves, progress.history, progress.best_epoch)
     plots.confusion(run.folder.confusion, measured.confusion, run.dataset.labels)
+    samples_file.write(run.folder.samples, run.dataset)
     written = Checkpoint(
         model=model,
         model_name=run.config.model["name"],
