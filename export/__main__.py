@@ -14,10 +14,30 @@ import typer
 from typer.core import TyperGroup
 
 from export import latency, manifest, pipeline, report
-from export.artifact import Place
+from export.artifact import PAGE_FILE, Place
+from export.cli_options import (
+    Calibration,
+    Color,
+    CropFraction,
+    Format,
+    HeldOut,
+    Input,
+    IoType,
+    Labels,
+    MaxAccuracyDrop,
+    Mean,
+    Precision,
+    ResizeFilter,
+    Samples,
+    Seed,
+    Source,
+    Std,
+    Tolerance,
+    Weights,
+)
 from export.errors import ExportError, NothingFoldedError, first_line
-from export.input_format import InputFormat
 from export.pipeline import ParityOptions
+from export.precision import LARGEST_DROP, options_of
 from export.signature import signature
 from export.sources.onnx import load
 from export.sources.options import SourceOptions, parse_numbers, parse_shape
@@ -42,56 +62,6 @@ app = typer.Typer(
     cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
 )
 
-Source = Annotated[
-    str,
-    typer.Argument(
-        help="A checkpoint (.safetensors), an .onnx file, or a factory package.module:factory."
-    ),
-]
-Weights = Annotated[
-    Path | None,
-    typer.Option(help="State dict of a factory's module: .safetensors, .pth or .pt."),
-]
-Input = Annotated[
-    str | None, typer.Option("--input", help="Shape of one input without the batch: 3x224x224.")
-]
-Labels = Annotated[Path | None, typer.Option(help="File of class names, one a line.")]
-Color = Annotated[str | None, typer.Option(help="RGB or L: the input is an image.")]
-Mean = Annotated[
-    str | None,
-    typer.Option(
-        help="Mean of every channel in units of 0..1, as 0.485,0.456,0.406; the artifact takes "
-        "pixels of 0..255 and computes (pixel / 255 - mean) / std itself."
-    ),
-]
-Std = Annotated[str | None, typer.Option(help="Standard deviation of every channel, likewise.")]
-ResizeFilter = Annotated[
-    str | None, typer.Option(help="nearest, box, bilinear, bicubic or lanczos.")
-]
-CropFraction = Annotated[
-    float | None, typer.Option(help="How much of the resized image a centre crop keeps: 0.875.")
-]
-Format = Annotated[
-    InputFormat,
-    typer.Option(
-        "--input-format",
-        help="What the artifact takes: float32 is what the network takes; image-uint8 is the bytes "
-        "of decoded images, channels last, and the graph does the rest.",
-    ),
-]
-Samples = Annotated[
-    int | None, typer.Option(min=1, help="Inputs to verify on.", show_default="64, or 16 large")
-]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of these inputs and of a factory's weights.")]
-Tolerance = Annotated[
-    float | None,
-    typer.Option(
-        min=0.0,
-        help="Largest relative error to float64.",
-        show_default="1e-5 in float32, or twice the unfolded model's",
-    ),
-]
-
 
 @app.callback()
 def _commands() -> None:
@@ -115,6 +85,11 @@ def build(
     resize_filter: ResizeFilter = None,
     crop_fraction: CropFraction = None,
     input_format: Format = "float32",
+    precision: Precision = None,
+    io: IoType = "float32",
+    calibration: Calibration = None,
+    held_out: HeldOut = None,
+    max_accuracy_drop: MaxAccuracyDrop = LARGEST_DROP,
     samples: Samples = None,
     seed: Seed = 0,
     tolerance: Tolerance = None,
@@ -135,6 +110,7 @@ def build(
         crop_fraction=crop_fraction,
         seed=seed,
     )
+    narrow = options_of(precision, io, calibration, held_out, max_accuracy_drop)
     console = report.console()
     try:
         with console.status(f"Reading, folding and verifying {source}"):
@@ -146,13 +122,18 @@ def build(
                 allow_unfolded=allow_unfolded,
                 force=force,
                 input_format=input_format,
+                precision=narrow,
             )
     except NothingFoldedError as error:
         report.print_fold(console, error.report.kept)
         raise
     size = ir.to_proto(built.original.model).ByteSize()
-    times = latency.measure(built.original, built.data)
-    report.print_build(console, built.manifest, (size, len(built.data)), times)
+    folded = built.reduced.float32 if built.reduced else built.data
+    times = latency.measure(built.original, folded)
+    report.print_build(console, built.manifest, (size, len(folded)), times)
+    if built.reduced is not None:
+        report.print_precision(console, built.reduced)
+    console.print(f"Wrote {built.path.with_name(PAGE_FILE)}", soft_wrap=True)
     console.print(f"Wrote {built.path}", soft_wrap=True)
 
 

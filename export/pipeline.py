@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import onnx_ir as ir
@@ -13,6 +13,7 @@ from export.errors import ArtifactError, NothingFoldedError, UsageError
 from export.folding import Decision, FoldReport, fold
 from export.input_format import InputFormat, format_of, with_format
 from export.manifest import Manifest
+from export.precision import PrecisionOptions, Reduced, check_float32, reduce_precision
 from export.sources.options import SourceOptions
 from export.sources.original import Original
 from export.verify import Parity
@@ -56,6 +57,7 @@ class Built:
         manifest: What it says about itself.
         original: What it was made from.
         report: What became of every batch norm.
+        reduced: The artifact's model in narrower numbers, if it was asked for.
     """
 
     path: Path
@@ -63,6 +65,7 @@ class Built:
     manifest: Manifest
     original: Original
     report: FoldReport
+    reduced: Reduced | None = None
 
 
 def build(
@@ -74,6 +77,7 @@ def build(
     allow_unfolded: bool = False,
     force: bool = False,
     input_format: InputFormat = "float32",
+    precision: PrecisionOptions | None = None,
     fold_model: Fold = fold,
 ) -> Built:
     """Read a model, fold its batch norms, verify the result and write it.
@@ -86,6 +90,7 @@ def build(
         allow_unfolded: Write the artifact even if not one batch norm could be folded.
         force: Replace this version if it exists.
         input_format: What the artifact takes: "image-uint8" is the bytes of decoded images.
+        precision: Narrower numbers for the folded model, once it is verified in its own.
         fold_model: What folds a graph in place.
 
     Raises:
@@ -99,6 +104,7 @@ def build(
     if not allow_unfolded:
         _check_folded(report)
     measured = _verified(original, artifact.serialize(folded), parity or ParityOptions())
+    reduced = reduce_precision(folded, original, precision) if precision else None
     described = manifest.compose(
         original,
         name=place.name,
@@ -106,11 +112,13 @@ def build(
         report=report,
         decision=BACKWARD,
         parity=measured,
+        precision=asdict(reduced.report) if reduced else None,
     )
-    manifest.attach(folded, described)
-    data = artifact.serialize(folded)
+    model = reduced.model if reduced else folded
+    manifest.attach(model, described)
+    data = artifact.serialize(model)
     path = artifact.write(place, data, original.checkpoint)
-    return Built(path, data, described, original, report)
+    return Built(path, data, described, original, report, reduced)
 
 
 def verify_again(
@@ -129,12 +137,16 @@ def verify_again(
 
     Raises:
         ParityError: They do not compute the same.
+        UsageError: The artifact has narrower numbers than what it was made of, and no tolerance
+            says how far off they may be.
         ExportError: One of them cannot be read.
     """
-    data = read_bytes(path)
+    data, asked = read_bytes(path), parity or ParityOptions()
+    if asked.tolerance is None:
+        check_float32(data)
     original = sources.read(against, options or SourceOptions())
     original = with_format(original, format_of(data, original))
-    return _verified(original, data, parity or ParityOptions())
+    return _verified(original, data, asked)
 
 
 def read_bytes(path: Path) -> bytes:

@@ -9,8 +9,13 @@ from rich.table import Table
 from export.folding import AffineOutcome
 from export.latency import Latency
 from export.manifest import Manifest, outcomes
+from export.precision import Reduced
 from export.signature import Signature, Tensor
 from export.wording import listed, sentence, summaries
+
+FP16_ON_A_CPU = (
+    "On a CPU ONNX Runtime computes most of fp16 in float32, behind casts; its speed is for CUDA."
+)
 
 
 def console() -> Console:
@@ -46,6 +51,26 @@ def print_build(
         "latency, 1 input, 1 thread", f"{latency.unfolded_ms:.3f} ms", f"{latency.folded_ms:.3f} ms"
     )
     console.print(table)
+
+
+def print_precision(console: Console, reduced: Reduced) -> None:
+    """Print what narrower numbers cost and saved."""
+    found = reduced.report
+    table = _table(f"{found.kind}, after the fold", "", "float32", found.kind)
+    if found.accuracy_before is not None and found.accuracy_after is not None:
+        table.add_row("accuracy", f"{found.accuracy_before:.2%}", f"{found.accuracy_after:.2%}")
+    if found.top1_agreement is not None:
+        table.add_row("top-1 agreement", "", f"{found.top1_agreement:.2%}")
+    table.add_row("size", _bytes(found.size_before), _bytes(found.size_after))
+    table.add_row(
+        "latency, 1 input, 1 thread", f"{reduced.before_ms:.3f} ms", f"{reduced.after_ms:.3f} ms"
+    )
+    console.print(table)
+    console.print(
+        f"Judged on {found.samples} samples, {found.split}; ranges of {found.calibration}."
+    )
+    if found.kind == "fp16":
+        console.print(FP16_ON_A_CPU)
 
 
 def print_described_fold(console: Console, manifest: Manifest) -> None:

@@ -1,9 +1,11 @@
-"""Which models the precision step takes: those that compute in float32 and nothing narrower."""
+"""Which models compute in float32: those that the precision step takes, and that parity is of."""
 
 from collections.abc import Iterator
 
+import onnx
 import onnx_ir as ir
 
+from export import manifest
 from export.errors import UsageError
 
 NARROW = frozenset({ir.DataType.FLOAT16, ir.DataType.BFLOAT16})
@@ -41,6 +43,30 @@ def check_convertible(model: ir.Model, kind: str) -> None:
         raise UsageError(f"--precision {kind}: the model computes in {name} already")
     if ir.DataType.DOUBLE in found or ir.DataType.FLOAT not in found:
         raise UsageError(f"--precision {kind}: the model does not compute in float32")
+
+
+def check_float32(data: bytes) -> None:
+    """Refuse an artifact of the precision step where parity is to be measured again.
+
+    Its manifest states the parity of the float32 graph it was made from; what narrower numbers cost
+    is stated as `precision`, by top-1.
+
+    Args:
+        data: A serialized model; one that is none, or has no manifest, is somebody else's to judge.
+
+    Raises:
+        UsageError: Its manifest says that its numbers were made narrower.
+    """
+    try:
+        described = manifest.read(ir.from_proto(onnx.load_from_string(data)))
+    except Exception:  # noqa: BLE001 - whoever reads it next says what is wrong with it
+        return
+    narrow = (described or {}).get("precision")
+    if isinstance(narrow, dict):
+        raise UsageError(
+            f"the artifact computes in {narrow.get('kind')}: its parity is that of the float32 "
+            "graph before, and cannot be measured on it; --tolerance measures it all the same"
+        )
 
 
 def _types(model: ir.Model) -> Iterator[ir.DataType]:

@@ -43,3 +43,29 @@ class PrecisionOptions:
             raise UsageError(
                 f"--max-accuracy-drop {self.max_accuracy_drop}: take points of 100, like 1"
             )
+
+
+def options_of(
+    kind: Kind | None,
+    io: Io,
+    calibration: Path | None,
+    held_out: Path | None,
+    max_accuracy_drop: float,
+) -> PrecisionOptions | None:
+    """The options as the command line has them; None if no narrower numbers are asked for.
+
+    Raises:
+        UsageError: They do not go together, or nothing uses them.
+    """
+    if kind is not None:
+        return PrecisionOptions(kind, io, calibration, held_out, max_accuracy_drop)
+    unused = {
+        f"--io {io}": io != "float32",
+        "--calibration": calibration is not None,
+        "--held-out": held_out is not None,
+        "--max-accuracy-drop": max_accuracy_drop != LARGEST_DROP,
+    }
+    given = ", ".join(option for option, is_given in unused.items() if is_given)
+    if given:
+        raise UsageError(f"{given}: goes with --precision fp16 or int8")
+    return None

@@ -56,12 +56,14 @@ class Reduced:
     Attributes:
         model: The model.
         report: What it cost and saved.
+        float32: The model before, serialized.
         before_ms: Median latency of the float32 model on this machine, one input, one thread.
         after_ms: Of the narrow one, measured in turns with it.
     """
 
     model: ir.Model
     report: PrecisionReport
+    float32: bytes
     before_ms: float
     after_ms: float
 
@@ -103,7 +105,7 @@ def reduce_precision(folded: ir.Model, original: Original, options: PrecisionOpt
         one = dict(data.held_out[0])
     runs = [partial(runners[0], one), partial(runners[1], as_typed(one, taken))]
     report = _report(options.kind, judgement, data.told, (len(before), len(after)))
-    return Reduced(narrow, report, *latency.medians(runs))
+    return Reduced(narrow, report, before, *latency.medians(runs))
 
 
 def _check_io(original: Original, options: PrecisionOptions) -> None:
