@@ -5,15 +5,6 @@
 Nothing is lost: every floating-point type holds the integers 0..255. The front stands before the
 network's own normalization and before the fold, which moves scale and mean into the first
 convolution, the mean only where that has no zero padding. One addition is left where it has.
-
-The order, and that the addition stays, were measured with `benchmarks/input_format.py` (ONNX
-Runtime 1.32 on a CPU, one thread, medians):
-
-- Transpose before Cast, since bytes are a quarter of the floats: 61 us against 79 us at 3x224x224,
-  no difference at 1x8x8. ONNX Runtime does not fuse the two.
-- Instead of the addition before ResNet-18's padded stem, 1.00: a channel of ones that carries the
-  mean 1.22 to 1.28; a bias map behind the convolution 1.6, as it drives the convolution out of
-  its blocked layout; a Pad with the mean, where all channels have the same, 0.99, which is noise.
 """
 
 from dataclasses import replace
@@ -25,14 +16,13 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from export.errors import UsageError
+from export.front import TO_CHANNELS_FIRST, put_before
 from export.signature import signature
 from export.sources.original import PIXEL_RANGE, Feeds, ImageInput, Original, Reference
-from export.sources.pixels import free_name
 
 InputFormat = Literal["float32", "image-uint8"]
 
 OPTION = "--input-format image-uint8"
-TO_CHANNELS_FIRST = (0, 3, 1, 2)
 
 
 def with_format(original: Original, wanted: InputFormat) -> Original:
@@ -78,33 +68,11 @@ def _as_uint8(original: Original) -> Original:
     if given.value_range != PIXEL_RANGE:
         raise UsageError(f"{OPTION}: the pixels range over {given.value_range}, not 0..255")
     model = original.model.clone()
-    name = _put_front(model.graph, given)
+    floats = _image_input(model.graph)
+    name = floats.name or ""
+    put_before(model.graph, floats, (given.height, given.width, given.channels))
     reference = _of_bytes(original.reference, name) if original.reference else None
     return replace(original, model=model, input=replace(given, layout="NHWC"), reference=reference)
-
-
-def _put_front(graph: ir.Graph, given: ImageInput) -> str:
-    """Let a graph take bytes under the name of its image input; return that name."""
-    floats = _image_input(graph)
-    batch = floats.shape[0] if floats.shape is not None else "batch"
-    pixels = ir.Value(
-        name=floats.name,
-        shape=ir.Shape([batch, given.height, given.width, given.channels]),
-        type=ir.TensorType(ir.DataType.UINT8),
-    )
-    dtype = floats.dtype or ir.DataType.FLOAT
-    planes = ir.Shape([batch, *given.shape])
-    transpose = ir.node("Transpose", [pixels], {"perm": TO_CHANNELS_FIRST}, name="pixels/Transpose")
-    cast = ir.node("Cast", [transpose.outputs[0]], {"to": dtype}, name="pixels/Cast")
-    transposed, casted = transpose.outputs[0], cast.outputs[0]
-    transposed.name = free_name(graph, f"{floats.name}_channels_first")
-    transposed.type, transposed.shape = pixels.type, planes
-    casted.name = free_name(graph, f"{floats.name}_float")
-    casted.type, casted.shape = ir.TensorType(dtype), planes
-    floats.replace_all_uses_with(casted)
-    graph.inputs[graph.inputs.index(floats)] = pixels
-    graph.insert_before(graph[0], [transpose, cast])
-    return pixels.name or ""
 
 
 def _image_input(graph: ir.Graph) -> ir.Value:

@@ -56,8 +56,8 @@ def prepend(model: ir.Model, pixels: ir.Value, steps: Normalization) -> None:
     uses = pixels.uses()
     if pixels.is_graph_output():
         raise UsageError(f"--mean, --std: the model puts out its input '{pixels.name}' as it is")
-    offset = _initializer(graph, "pixel_offset", steps.offset, pixels)
-    factor = _initializer(graph, "pixel_factor", steps.factor, pixels)
+    offset = add_initializer(graph, "pixel_offset", _rounded(steps.offset, pixels))
+    factor = add_initializer(graph, "pixel_factor", _rounded(steps.factor, pixels))
     centred = ir.node("Sub", [pixels, offset], name="pixels/Sub")
     scaled = ir.node("Mul", [centred.outputs[0], factor], name="pixels/Mul")
     for node, suffix in ((centred, "centred"), (scaled, "scaled")):
@@ -68,17 +68,20 @@ def prepend(model: ir.Model, pixels: ir.Value, steps: Normalization) -> None:
     graph.insert_before(graph[0], [centred, scaled])
 
 
-def _initializer(
-    graph: ir.Graph, name: str, values: NDArray[np.float64], like: ir.Value
-) -> ir.Value:
+def _rounded(values: NDArray[np.float64], like: ir.Value) -> NDArray[np.generic]:
     dtype = like.dtype or ir.DataType.FLOAT
-    name = free_name(graph, name)
     try:
-        tensor = ir.tensor(cast(values, dtype.numpy()), name=name)
+        return cast(values, dtype.numpy())
     except InexactError as error:
         raise UsageError(f"--mean, --std: too large or too small for {dtype.name}") from error
+
+
+def add_initializer(graph: ir.Graph, name: str, array: NDArray[np.generic]) -> ir.Value:
+    """Put an array among the constants of a graph, under a free name like `name`."""
+    name = free_name(graph, name)
+    tensor = ir.tensor(np.ascontiguousarray(array), name=name)
     value = ir.Value(
-        name=name, shape=ir.Shape(values.shape), type=ir.TensorType(dtype), const_value=tensor
+        name=name, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor
     )
     graph.register_initializer(value)
     return value
