@@ -7,16 +7,21 @@ from export.errors import UsageError
 from export.sources.options import SourceOptions
 from export.sources.original import Original
 
-FORMS = "a checkpoint (.safetensors), an .onnx file, or a factory (package.module:factory)"
+FORMS = (
+    "a checkpoint (.safetensors), an .onnx, .keras or .pt2 file, or a factory "
+    "(package.module:factory)"
+)
 # What the extra `export` leaves out: whoever folds ONNX files needs none of it.
-OPTIONAL = frozenset({"torch", "safetensors", "pydantic"})
+OPTIONAL = frozenset({"torch", "safetensors", "pydantic", "keras"})
+KERAS = ".keras"
 
 
 def read(reference: str, options: SourceOptions) -> Original:
     """Read a model from wherever `reference` points.
 
     Args:
-        reference: Path of a checkpoint or an ONNX file, or ``package.module:factory``.
+        reference: Path of a checkpoint, an ONNX file, a ``.keras`` file or a ``.pt2`` program, or
+            ``package.module:factory``.
         options: What the source cannot say itself.
 
     Raises:
@@ -28,9 +33,10 @@ def read(reference: str, options: SourceOptions) -> Original:
     except ModuleNotFoundError as error:
         if error.name not in OPTIONAL:
             raise
+        extras = "export,training,keras" if reference.endswith(KERAS) else "export,training"
         raise UsageError(
             f"{reference}: to read it, {error.name} must be installed: "
-            "pip install 'foldserve[export,training]'"
+            f"pip install 'foldserve[{extras}]'"
         ) from error
 
 
@@ -57,6 +63,18 @@ def _checkpoint(path: Path, options: SourceOptions) -> Original:
     return read_checkpoint(path, options)
 
 
+def _keras(path: Path, options: SourceOptions) -> Original:
+    from export.sources.keras import read_keras  # noqa: PLC0415 - loads torch and keras
+
+    return read_keras(path, options)
+
+
+def _program(path: Path, options: SourceOptions) -> Original:
+    from export.sources.program import read_program  # noqa: PLC0415 - loads torch
+
+    return read_program(path, options)
+
+
 def _factory(reference: str, options: SourceOptions) -> Original:
     from export.sources.torch import read_factory  # noqa: PLC0415 - loads torch
 
@@ -64,6 +82,8 @@ def _factory(reference: str, options: SourceOptions) -> Original:
 
 
 _READERS: Mapping[str, Callable[[Path, SourceOptions], Original]] = {
+    KERAS: _keras,
     ".onnx": _onnx,
+    ".pt2": _program,
     ".safetensors": _checkpoint,
 }

@@ -7,12 +7,12 @@ from pathlib import Path, PurePosixPath
 import onnx
 import onnx_ir as ir
 
-from export.errors import SourceError, UsageError, first_line
+from export.errors import SourceError, first_line
 from export.folding.engine import raise_from_ir_3
 from export.manifest import KEY
-from export.sources.options import SourceOptions, describe_input, read_labels
+from export.sources.inputs import described
+from export.sources.options import SourceOptions, read_labels
 from export.sources.original import Original, Provenance
-from export.sources.pixels import normalization, prepend
 
 LARGEST = (1 << 31) - 1  # bytes; protobuf, and with it one file that describes itself, ends here
 
@@ -36,13 +36,10 @@ def read_onnx(path: Path, options: SourceOptions) -> Original:
             f"{path} is an artifact of foldserve-export already; build from what it was made of"
         )
     raise_from_ir_3(model)
-    described = describe_input(options, options.input_shape or _static_shape(model))
-    steps = normalization(options.mean, options.std)
-    if steps is not None:
-        prepend(model, _pixels(model), steps)
+    description, _ = described(model, options)
     return Original(
         model=model,
-        input=described,
+        input=description,
         provenance=Provenance("onnx", path.name, digest),
         labels=read_labels(options.labels),
     )
@@ -109,27 +106,3 @@ def _tensors(model: ir.Model) -> Iterator[ir.TensorProtocol]:
             for attribute in node.attributes.values():
                 if attribute.type == ir.AttributeType.TENSOR:
                     yield attribute.as_tensor()
-
-
-def _inputs(model: ir.Model) -> list[ir.Value]:
-    """The inputs without a default value."""
-    return [value for value in model.graph.inputs if not value.is_initializer()]
-
-
-def _static_shape(model: ir.Model) -> tuple[int, ...] | None:
-    """Shape of one input without the batch, if there is one input whose shape is known."""
-    inputs = _inputs(model)
-    if len(inputs) != 1 or inputs[0].shape is None:
-        return None
-    sizes = [size for size in inputs[0].shape.dims[1:] if isinstance(size, int)]
-    return tuple(sizes) if len(sizes) == inputs[0].shape.rank() - 1 else None
-
-
-def _pixels(model: ir.Model) -> ir.Value:
-    """The one input, of floats, that pixels can be normalized for."""
-    inputs = _inputs(model)
-    if len(inputs) != 1:
-        raise UsageError(f"--mean, --std: the model has {len(inputs)} inputs, not one image")
-    if inputs[0].dtype is None or not inputs[0].dtype.is_floating_point():
-        raise UsageError(f"--mean, --std: the input is {inputs[0].dtype}, it must be a float")
-    return inputs[0]

@@ -75,7 +75,7 @@ class Provenance:
         versions: Versions of what the reader used, by name.
     """
 
-    kind: Literal["checkpoint", "onnx", "torch"]
+    kind: Literal["checkpoint", "onnx", "torch", "keras"]
     reference: str
     sha256: str | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -104,3 +104,8 @@ class Original:
     labels: Sequence[str] | None = None
     metrics: Mapping[str, Any] | None = None
     checkpoint: Path | None = None
+
+
+def wide(array: NDArray[Any]) -> NDArray[Any]:
+    """Floats as float64; whole numbers as they are."""
+    return array.astype(np.float64) if array.dtype.kind == "f" else array

@@ -13,10 +13,10 @@ import torch
 from torch import nn
 
 from export.errors import ExportError, SourceError, UsageError, first_line
-from export.sources.module import INPUT, REFERENCE_NAME, read_module
-from export.sources.options import SourceOptions, describe_input, read_labels
+from export.sources.inputs import described
+from export.sources.module import REFERENCE_NAME, read_module
+from export.sources.options import SourceOptions, read_labels
 from export.sources.original import Original, Provenance
-from export.sources.pixels import normalization, prepend
 from export.sources.tracing import versions
 
 # Under which training scripts keep the state dict beside an epoch and an optimizer.
@@ -37,17 +37,13 @@ def read_factory(reference: str, options: SourceOptions) -> Original:
     """
     if options.input_shape is None:
         raise UsageError("--input is needed for a factory: the shape of one input, like 3x224x224")
-    described = describe_input(options, options.input_shape)
     module = make_module(reference, options.seed)
     digest = load_weights(module, options.weights) if options.weights else None
     model, in_float64 = read_module(module, options.input_shape)
-    steps = normalization(options.mean, options.std)
-    if steps is not None:
-        prepend(model, model.graph.inputs[0], steps)
-        in_float64 = steps.before(in_float64, INPUT) if in_float64 else None
+    description, in_float64 = described(model, options, in_float64)
     return Original(
         model=model,
-        input=described,
+        input=description,
         provenance=Provenance("torch", reference, digest, versions()),
         reference=in_float64,
         reference_name=REFERENCE_NAME,

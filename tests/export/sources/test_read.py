@@ -46,7 +46,7 @@ def test_a_factory_says_that_torch_must_be_installed(root: Path) -> None:
 
 def test_an_onnx_file_needs_no_torch(root: Path) -> None:
     # The golden artifact is refused for what it is, after it was read.
-    message = refused_without("torch", "tests/contract/golden/model.onnx", None, root)
+    message = refused_without("torch", "tests/contract/golden/model_v1.onnx", None, root)
     assert "is an artifact of foldserve-export already" in message
 
 
