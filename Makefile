@@ -46,6 +46,7 @@ format: $(VENV)/.all  ## format the code and mend what can be mended
 model: $(VENV)/.all  ## train the bundled digits model again and export it
 	$(BIN)/foldserve-train training/configs/digits.toml --fresh
 	$(BIN)/foldserve-export build runs/digits/checkpoint.safetensors --name digits --version 1 --output models/ --force
+	cp runs/digits/samples.npz models/digits/1/  # what --precision calibrates on and judges by
 
 lock:  ## resolve the pins in constraints.txt anew (needs uv)
 	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \

@@ -10,7 +10,7 @@ from export import artifact, latency, runtime
 from export.errors import UsageError
 from export.precision import judge, overflow
 from export.precision.convertible import check_convertible
-from export.precision.feeding import as_typed, batches, random_batches
+from export.precision.feeding import as_typed, batches, random_batches, rows
 from export.precision.fp16 import to_fp16
 from export.precision.int8 import to_int8
 from export.precision.judge import Judgement
@@ -128,7 +128,8 @@ def _data(samples: Samples, graph: Signature, original: Original, kind: Kind) ->
     judged = samples.held_out
     if calibration is None or judged is None:
         drawn = random_batches(graph, original)
-        return _Data(drawn, drawn, (RANDOM, RANDOM))
+        count = sum(map(rows, drawn))
+        return _Data(drawn, drawn, (f"{count} {RANDOM}", RANDOM))
     return _Data(
         batches(calibration, graph, original),
         batches(judged, graph, original),

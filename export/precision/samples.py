@@ -93,7 +93,7 @@ def _beside(original: Original) -> Mapping[str, Inputs]:
     path = original.checkpoint.with_name(BESIDE)
     if not path.is_file():
         return {}
-    splits = {CALIBRATION: "training split", HELD_OUT: "held-out split"}
+    splits = {CALIBRATION: "the training split", HELD_OUT: "the held-out split"}
     return _inputs(_arrays(path, "", str(path)), splits, str(path), original)
 
 
