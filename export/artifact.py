@@ -17,6 +17,7 @@ from export.errors import ArtifactError, UsageError, first_line
 
 MODEL_FILE = "model.onnx"
 CHECKPOINT_FILE = "checkpoint.safetensors"
+PAGE_FILE = "report.html"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 # Widely read: ONNX Runtime 1.18 (2024) and newer.
 HIGHEST_IR_VERSION = 10
@@ -80,17 +81,20 @@ def serialize(model: ir.Model) -> bytes:
     return data
 
 
-def write(place: Place, data: bytes, checkpoint: Path | None = None) -> Path:
-    """Write an artifact, and the checkpoint that it came from beside it.
+def write(
+    place: Place, data: bytes, checkpoint: Path | None = None, page: str | None = None
+) -> Path:
+    """Write an artifact, and beside it the checkpoint that it came from and its page.
 
     Each file appears whole under its name, once all of them reached the disk; a folder made for
-    them goes again if they do not. The model comes last, so whoever finds it finds the checkpoint
+    them goes again if they do not. The model comes last, so whoever finds it finds the others
     too.
 
     Args:
         place: Where to.
         data: The serialized model.
         checkpoint: The file that it came from.
+        page: What a person reads about it, as HTML.
 
     Returns:
         The path of the model.
@@ -98,21 +102,31 @@ def write(place: Place, data: bytes, checkpoint: Path | None = None) -> Path:
     Raises:
         ArtifactError: It cannot be written.
     """
-    kept = place.folder / CHECKPOINT_FILE
     try:
-        with contextlib.ExitStack() as stack:  # left in reverse: checkpoint, model
+        with contextlib.ExitStack() as stack:  # left in reverse: the model is the last to appear
             stack.enter_context(_made(place.folder))
             file = stack.enter_context(_replacing(place.model))
-            if checkpoint is not None and not _is_same(checkpoint, kept):
-                copy = stack.enter_context(_replacing(kept))
-                copy.write(checkpoint.read_bytes())
+            for path, content in _beside(place, checkpoint, page):
+                stack.enter_context(_replacing(path)).write(content)
             file.write(data)
             _to_disk(file)
-        if checkpoint is None:  # one left by a build that this one replaces
-            kept.unlink(missing_ok=True)
+        for name, given in ((CHECKPOINT_FILE, checkpoint), (PAGE_FILE, page)):
+            if given is None:  # one left by a build that this one replaces
+                (place.folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise ArtifactError(f"{place.model} cannot be written: {error}") from error
     return place.model
+
+
+def _beside(
+    place: Place, checkpoint: Path | None, page: str | None
+) -> Iterator[tuple[Path, bytes]]:
+    """The files that go with a model."""
+    kept = place.folder / CHECKPOINT_FILE
+    if checkpoint is not None and not _is_same(checkpoint, kept):
+        yield kept, checkpoint.read_bytes()
+    if page is not None:
+        yield place.folder / PAGE_FILE, page.encode()
 
 
 def _is_same(source: Path, target: Path) -> bool:

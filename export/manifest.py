@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from export import runtime
 from export.errors import ArtifactError, UsageError, first_line
-from export.folding import AffineOutcome, Decision, FoldReport
+from export.folding.report import AffineOutcome, Decision, FoldReport
 from export.signature import Signature, signature
 from export.sources.original import ImageInput, Original
 from export.verify import Parity

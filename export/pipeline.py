@@ -7,7 +7,7 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from export import artifact, manifest, sources, verify
+from export import artifact, manifest, page, sources, verify
 from export.artifact import Place
 from export.errors import ArtifactError, NothingFoldedError, UsageError
 from export.folding import Decision, FoldReport, fold
@@ -117,7 +117,8 @@ def build(
     model = reduced.model if reduced else folded
     manifest.attach(model, described)
     data = artifact.serialize(model)
-    path = artifact.write(place, data, original.checkpoint)
+    shown = page.compose(described, original.model, folded)
+    path = artifact.write(place, data, original.checkpoint, shown)
     return Built(path, data, described, original, report, reduced)
 
 

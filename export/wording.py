@@ -9,15 +9,15 @@ from export.folding.report import Kind
 NOTHING = "The model has no BatchNormalization."
 SHOWN_NAMES = 3  # more fill the lines of a table; the whole list stands in the manifest
 
-# What an outcome is called in a sentence, and in a count; "{into}" is a list of names.
-SENTENCES = {
-    "folded_backward": ("folded into {into}, in front of it", "folded backward"),
-    "folded_forward": ("folded into {into}, behind it", "folded forward"),
-    "split": ("split between {into}", "split between both sides"),
-    "merged": ("merged with a branch beside it, into {into}", "merged with a branch"),
-    "clamped": ("folded into {into}, a ReLU became a clamp", "folded with a clamp for a ReLU"),
-    "reduced": ("reduced to one operator", "reduced to one operator"),
-    "kept": ("kept", "kept"),
+# What an outcome is called, in sentences, counts and marks.
+WORDS = {
+    "folded_backward": "folded backward",
+    "folded_forward": "folded forward",
+    "split": "split between both sides",
+    "merged": "merged with a branch",
+    "clamped": "folded with a clamp for a ReLU",
+    "reduced": "reduced to one operator",
+    "kept": "kept",
 }
 REMAINING = ("reduced", "kept")
 KINDS: dict[Kind, tuple[str, str]] = {
@@ -28,13 +28,24 @@ KINDS: dict[Kind, tuple[str, str]] = {
 
 def sentence(outcome: AffineOutcome) -> str:
     """What became of it, where it went, and why not more of it did."""
-    text, _ = SENTENCES.get(outcome.outcome, (outcome.outcome, ""))
-    # A manifest of another version may leave out what this one always says.
-    said = text.format(into=listed(outcome.into) or "other nodes")
-    if outcome.reason:
-        said = f"{said}: {outcome.reason}"
+    said, told = word(outcome.outcome), details(outcome)
+    joint = " " if told.startswith("into ") else ": "
+    return f"{said}{joint}{told}" if told else said
+
+
+def word(outcome: str) -> str:
+    """What an outcome is called; one of another version as it stands."""
+    return WORDS.get(outcome, outcome)
+
+
+def details(outcome: AffineOutcome) -> str:
+    """Where it went, and why not more of it did; empty if there is nothing to say."""
+    what = "the rest " if outcome.outcome == "reduced" else ""
+    parts = [f"{what}into {listed(outcome.into)}"] if outcome.into else []
+    parts += [outcome.reason] if outcome.reason else []
+    said = ": ".join(parts)
     unnamed = [name for name in outcome.blocked_by if name not in (outcome.reason or "")]
-    return f"{said} (forbidden by {listed(unnamed)})" if unnamed else said
+    return f"{said} (forbidden by {listed(unnamed)})".strip() if unnamed else said
 
 
 def listed(names: Sequence[str]) -> str:
@@ -58,15 +69,11 @@ def _summary(outcomes: Sequence[AffineOutcome], kind: Kind) -> str:
         return ""
     singular, plural = KINDS[kind]
     head = f"{total - left} of {total} {singular if total == 1 else plural}"
-    parts = ", ".join(f"{count} {_counted(outcome)}" for outcome, count in _in_order(counts))
+    parts = ", ".join(f"{count} {word(outcome)}" for outcome, count in _in_order(counts))
     return f"{head} {'is' if total == 1 else 'are'} gone: {parts}."
 
 
 def _in_order(counts: Mapping[str, int]) -> list[tuple[str, int]]:
-    """As the table of sentences has them, those of another version last."""
-    known = [*SENTENCES, *sorted(counts.keys() - SENTENCES.keys())]
+    """As the table of words has them, those of another version last."""
+    known = [*WORDS, *sorted(counts.keys() - WORDS.keys())]
     return [(outcome, counts[outcome]) for outcome in known if counts.get(outcome)]
-
-
-def _counted(outcome: str) -> str:
-    return SENTENCES[outcome][1] if outcome in SENTENCES else outcome

@@ -104,6 +104,28 @@ def test_the_checkpoint_is_kept_beside_it(tmp_path: Path) -> None:
     assert (place.folder / "checkpoint.safetensors").read_bytes() == checkpoint.read_bytes()
 
 
+def test_the_page_is_written_with_it_and_goes_with_it(tmp_path: Path) -> None:
+    place = Place(tmp_path / "models", "a", 1)
+
+    artifact.write(place, b"data", page="<p>\N{MULTIPLICATION SIGN}")
+    assert files(tmp_path / "models") == {"a/1/model.onnx", "a/1/report.html"}
+    assert (place.folder / "report.html").read_bytes() == b"<p>\xc3\x97"
+
+    artifact.write(place, b"data")
+    assert files(tmp_path / "models") == {"a/1/model.onnx"}
+
+
+def test_a_failed_write_leaves_the_old_page(tmp_path: Path) -> None:
+    place = Place(tmp_path / "models", "a", 1)
+    artifact.write(place, b"first", page="first")
+
+    with pytest.raises(ArtifactError, match="cannot be written"):
+        artifact.write(place, b"second", tmp_path / "missing.safetensors", "second")
+
+    assert files(tmp_path / "models") == {"a/1/model.onnx", "a/1/report.html"}
+    assert (place.folder / "report.html").read_text() == "first"
+
+
 def test_a_checkpoint_that_lies_there_already_stays(tmp_path: Path) -> None:
     place = Place(tmp_path, "a", 1)
     place.folder.mkdir(parents=True)

@@ -43,7 +43,7 @@ def test_a_build_prints_every_outcome_errors_size_and_latency(tmp_path: Path) ->
 
     assert result.exit_code == 0
     for words in (
-        "folded into conv",
+        "folded backward into conv",
         "relative error to float64 PyTorch",
         "top-1 agreement",
         "kB",
@@ -157,7 +157,7 @@ def test_inspect_shows_signature_manifest_and_fold(tmp_path: Path) -> None:
         "batch x 3 x 28",
         "10: class 0, class 1",
         "kind checkpoint, reference c.safetensors",
-        "folded into network.features.0.conv",
+        "folded backward into network.features.0.conv",
         "unfolded max rel error",
     ):
         assert words in result.stdout

@@ -36,7 +36,7 @@ def test_a_manifest_of_the_format_before_is_shown(capsys: pytest.CaptureFixture[
     report.print_described_fold(report.console(), manifest_document_v1())
 
     shown = capsys.readouterr().out
-    assert "folded into conv" in shown
+    assert "folded backward into conv" in shown
     assert "1 of 1 batch norm is gone" in shown
 
 

@@ -17,9 +17,13 @@ def outcome(what: Any, **fields: Any) -> AffineOutcome:
 def test_every_outcome_has_its_sentence(what: Outcome) -> None:
     said = wording.sentence(outcome(what, into=("conv",)))
 
-    assert what in wording.SENTENCES
+    assert what in wording.WORDS
     assert "_" not in said
-    assert ("conv" in said) == (what not in wording.REMAINING)
+    assert said.endswith("into conv")
+
+
+def test_what_there_is_nothing_to_say_about_is_one_word() -> None:
+    assert wording.sentence(outcome("kept")) == "kept"
 
 
 def test_an_outcome_of_another_version_is_said_as_it_is() -> None:
@@ -32,10 +36,14 @@ def test_an_outcome_of_another_version_is_said_as_it_is() -> None:
 def test_why_something_stays_and_what_forbids_more_are_said_once() -> None:
     named = outcome("kept", reason="Sigmoid 'gate' is not linear", blocked_by=("gate",))
     unnamed = outcome("reduced", reason="a shift meets padding", blocked_by=("stem",))
+    partly = outcome("reduced", into=("next",), reason="its shift meets padding")
 
     assert wording.sentence(named) == "kept: Sigmoid 'gate' is not linear"
     assert wording.sentence(unnamed) == (
         "reduced to one operator: a shift meets padding (forbidden by stem)"
+    )
+    assert wording.sentence(partly) == (
+        "reduced to one operator: the rest into next: its shift meets padding"
     )
 
 

@@ -1,0 +1,83 @@
+"""What stayed: each with its reason, and the graph around it before and after."""
+
+from collections.abc import Mapping, Sequence
+
+import onnx_ir as ir
+from onnx_ir.passes.common import ShapeInferencePass
+
+from export.folding import AffineOutcome
+from export.folding.matching import label
+from export.page.neighbourhood import around
+from export.page.picture import svg
+from export.page.text import text
+from export.wording import details, word
+
+MOST_PICTURES = 20  # of about 10 kB each; who has more looks for one cause, not at each
+
+
+def articles(stayed: Sequence[AffineOutcome], before: ir.Model, after: ir.Model) -> str:
+    """A section with one article for each that stayed.
+
+    Args:
+        stayed: The outcomes, in the order of the graph.
+        before: The model before the fold.
+        after: The model after it.
+    """
+    if not stayed:
+        return ""
+    drawn, rest = stayed[:MOST_PICTURES], len(stayed) - MOST_PICTURES
+    old, new = _Graph(before), _Graph(after)
+    note = f"<p>{rest} more stayed; they are in the table below.</p>" if rest > 0 else ""
+    shown = "".join(_article(outcome, old, new) for outcome in drawn)
+    return f"<section><h2>What stayed, and why</h2>{note}{shown}</section>"
+
+
+class _Graph:
+    """The nodes of a copy of a model whose shapes are inferred, by name and by output."""
+
+    def __init__(self, model: ir.Model) -> None:
+        copy = model.clone()
+        ShapeInferencePass(strict_mode=False, check_type=False)(copy)
+        nodes = [node for graph in copy.graphs() for node in graph]
+        nodes += [node for function in copy.functions.values() for node in function]
+        # Reversed, so that of several with one name the first stays.
+        self.by_name: Mapping[str, ir.Node] = {label(node): node for node in reversed(nodes)}
+        self.by_output: Mapping[str, ir.Node] = {
+            output.name: node for node in reversed(nodes) for output in node.outputs if output.name
+        }
+
+
+def _article(outcome: AffineOutcome, before: _Graph, after: _Graph) -> str:
+    old = before.by_name.get(outcome.name)
+    pictures = _picture("Before", outcome, old) + _picture(
+        "After", outcome, _left(outcome, old, after)
+    )
+    return (
+        f'<article class="{outcome.outcome}"><h3><bdi>{text(outcome.name)}</bdi></h3>'
+        f'<p><span class="mark">{text(word(outcome.outcome))}</span> '
+        f"{text(details(outcome))}</p>"
+        f'<div class="pair">{pictures}</div></article>'
+    )
+
+
+def _left(outcome: AffineOutcome, old: ir.Node | None, after: _Graph) -> ir.Node | None:
+    """What is left of it: the node of its name, of its output, or that took the rest in."""
+    if outcome.name in after.by_name:
+        return after.by_name[outcome.name]
+    for output in old.outputs if old is not None else ():
+        if output.name and output.name in after.by_output:
+            return after.by_output[output.name]
+    known = (after.by_name.get(name) for name in outcome.into)
+    return next((node for node in known if node is not None), None)
+
+
+def _picture(when: str, outcome: AffineOutcome, node: ir.Node | None) -> str:
+    if node is None:
+        drawn = '<p class="soft">The graph has no node of its own for it.</p>'
+    else:
+        title = f"The graph around {outcome.name}, {when.lower()} the fold"
+        drawn = (
+            f'<div class="scroll" role="region" tabindex="0" aria-label="{text(title)}">'
+            f'<div class="picture">{svg(around(node, outcome.blocked_by), title)}</div></div>'
+        )
+    return f"<div><h4>{when}</h4>{drawn}</div>"
