@@ -67,7 +67,7 @@ def print_precision(console: Console, reduced: Reduced) -> None:
     )
     console.print(table)
     console.print(
-        f"Judged on {found.samples} samples, {found.split}; ranges of {found.calibration}."
+        f"Judged by {found.samples} samples of {found.split}; calibrated on {found.calibration}."
     )
     if found.kind == "fp16":
         console.print(FP16_ON_A_CPU)
