@@ -8,7 +8,7 @@ from export.page.neighbourhood import Box, Neighbourhood
 from export.page.text import text
 
 MARGIN = 20.0  # for tags and for words about what is not drawn
-LONGEST_NAME = 28  # characters of 11 pixels that fit into a box
+LONGEST_NAME = 25  # characters of 11 pixels that fit into a box
 TAGS = {"affine": "this one", "blocker": "forbids it"}
 
 
@@ -52,7 +52,7 @@ def _box(box: Box, corner: Point) -> str:
         f'<rect x="{x:g}" y="{y:g}" width="{BOX_WIDTH:g}" height="{BOX_HEIGHT:g}" rx="{radius}"/>'
         f"{_line(box.title, corner, 20, 'operator')}"
         f"{_line(_shortened(box.name), corner, 38, 'name')}"
-        f"{_line(box.shape, corner, 55, 'shape')}{tag}{_stubs(box, corner)}</g>"
+        f"{_line(box.shape, corner, 55, 'shape')}{tag}{_stub(box, corner)}</g>"
     )
 
 
@@ -70,28 +70,12 @@ def _tag(words: str, corner: Point) -> str:
     )
 
 
-def _stubs(box: Box, corner: Point) -> str:
-    """Words about what a box reads, and what reads it, outside the picture."""
-    above = (
-        f"+ {box.more_sources} more {_plural(box.more_sources, 'source')}"
-        if box.more_sources
-        else ""
-    )
-    below = (
-        f"+ {box.more_readers} more {_plural(box.more_readers, 'reader')}"
-        if box.more_readers
-        else ""
-    )
-    return _stub(above, corner, -5) + _stub(below, corner, BOX_HEIGHT + 13)
-
-
-def _stub(words: str, corner: Point, down: float) -> str:
-    at = f'x="{corner[0] + 6:g}" y="{corner[1] + down:g}"'
+def _stub(box: Box, corner: Point) -> str:
+    """How many neighbours of a box are not drawn, below it and left of where its edges leave."""
+    counts = ((box.more_sources, "in"), (box.more_readers, "out"))
+    words = ", ".join(f"+{count} {way}" for count, way in counts if count)
+    at = f'x="{corner[0] + 4:g}" y="{corner[1] + BOX_HEIGHT + 13:g}"'
     return f'<text class="stub" {at}>{words}</text>' if words else ""
-
-
-def _plural(count: int, word: str) -> str:
-    return word if count == 1 else f"{word}s"
 
 
 def _edge(route: Sequence[Point]) -> str:

@@ -13,6 +13,12 @@ from export.page.text import text
 from export.wording import details, word
 
 MOST_PICTURES = 20  # of about 10 kB each; who has more looks for one cause, not at each
+OPEN_PICTURES = 3  # the others open at a click: a list of them stays one that can be read
+
+LEGEND = (
+    "Data flows down; under a name stands the shape of its output. "
+    "+2 in, +3 out: so many neighbours of a node are not drawn."
+)
 
 
 def articles(stayed: Sequence[AffineOutcome], before: ir.Model, after: ir.Model) -> str:
@@ -27,9 +33,12 @@ def articles(stayed: Sequence[AffineOutcome], before: ir.Model, after: ir.Model)
         return ""
     drawn, rest = stayed[:MOST_PICTURES], len(stayed) - MOST_PICTURES
     old, new = _Graph(before), _Graph(after)
-    note = f"<p>{rest} more stayed; they are in the table below.</p>" if rest > 0 else ""
-    shown = "".join(_article(outcome, old, new) for outcome in drawn)
-    return f"<section><h2>What stayed, and why</h2>{note}{shown}</section>"
+    note = f" {rest} more stayed; they are in the table below." if rest > 0 else ""
+    shown = "".join(
+        _article(outcome, old, new, " open" if number < OPEN_PICTURES else "")
+        for number, outcome in enumerate(drawn)
+    )
+    return f"<section><h2>What stayed, and why</h2><p>{LEGEND}{note}</p>{shown}</section>"
 
 
 class _Graph:
@@ -47,7 +56,7 @@ class _Graph:
         }
 
 
-def _article(outcome: AffineOutcome, before: _Graph, after: _Graph) -> str:
+def _article(outcome: AffineOutcome, before: _Graph, after: _Graph, opened: str) -> str:
     old = before.by_name.get(outcome.name)
     pictures = _picture("Before", outcome, old) + _picture(
         "After", outcome, _left(outcome, old, after)
@@ -56,7 +65,8 @@ def _article(outcome: AffineOutcome, before: _Graph, after: _Graph) -> str:
         f'<article class="{outcome.outcome}"><h3><bdi>{text(outcome.name)}</bdi></h3>'
         f'<p><span class="mark">{text(word(outcome.outcome))}</span> '
         f"{text(details(outcome))}</p>"
-        f'<div class="pair">{pictures}</div></article>'
+        f"<details{opened}><summary>The graph around it</summary>"
+        f'<div class="pair">{pictures}</div></details></article>'
     )
 
 

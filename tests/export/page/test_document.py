@@ -12,7 +12,7 @@ import pytest
 
 from export import page
 from export.folding.report import AffineOutcome
-from export.page.stayed import MOST_PICTURES
+from export.page.stayed import MOST_PICTURES, OPEN_PICTURES
 from tests.export.graphs import model
 from tests.export.page.graphs import gated, kept, manifest
 from tests.service.zoo import manifest_document_v1
@@ -139,6 +139,7 @@ def test_three_hundred_that_stay_make_a_page_that_still_opens() -> None:
     html = composed(*outcomes)
 
     assert html.count("<article") == MOST_PICTURES
+    assert html.count("<details open>") == OPEN_PICTURES
     assert f"{300 - MOST_PICTURES} more stayed" in html
     assert html.count('<tr class="kept">') == 300
     assert "and 200 more, which the manifest names" in html
