@@ -16,6 +16,7 @@ import pytest
 from pydantic import BaseModel
 
 import export.manifest
+import export.wording
 from service import errors
 from service.app import create_app
 from service.settings import Settings, variable
@@ -100,6 +101,11 @@ def test_every_error_code_is_documented_with_its_status(readme: str) -> None:
         for leaf in leaves(errors.ServiceError)
     ]
     assert rows(readme, "status", "code", "meaning") == expected
+
+
+def test_every_outcome_of_a_fold_is_documented_in_the_words_of_the_report(readme: str) -> None:
+    documented = [row[0] for row in rows(readme, "in the report", "what became of a batch norm")]
+    assert documented == list(export.wording.WORDS.values())
 
 
 def test_every_network_and_every_data_set_is_documented(readme: str) -> None:
