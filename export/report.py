@@ -11,7 +11,7 @@ from export.latency import Latency
 from export.manifest import Manifest, outcomes
 from export.precision import Reduced
 from export.signature import Signature, Tensor
-from export.wording import listed, sentence, summaries
+from export.wording import KINDS, listed, sentence, summaries
 
 FP16_ON_A_CPU = (
     "On a CPU ONNX Runtime computes most of fp16 in float32, behind casts; its speed is for CUDA."
@@ -38,6 +38,8 @@ def print_build(
     table = _table(f"{manifest['name']} {manifest['version']}", "", "before", "after")
     fold, parity = manifest["fold"], manifest["parity"]
     table.add_row("BatchNormalization", str(fold["bn_before"]), str(fold["bn_after"]))
+    if fold["affines_before"]:
+        table.add_row(KINDS["affine"][1], str(fold["affines_before"]), str(fold["affines_after"]))
     table.add_row(
         f"relative error to {parity['reference']}",
         f"{parity['unfolded_max_rel_error']:.3g}",

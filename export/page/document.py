@@ -136,7 +136,7 @@ def _table(nodes: Sequence[AffineOutcome]) -> str:
     if not nodes:
         return ""
     return (
-        '<section class="list"><h2>Every one of them</h2>'
+        '<section class="list"><h2>All of them</h2>'
         f'{_filter(nodes)}<table class="all"><caption>In the order of the graph. Names are those '
         'of the nodes before the fold.</caption><thead><tr><th scope="col">Node</th>'
         '<th scope="col">What became of it</th></tr></thead>'
@@ -147,6 +147,8 @@ def _table(nodes: Sequence[AffineOutcome]) -> str:
 def _filter(nodes: Sequence[AffineOutcome]) -> str:
     groups = [_group(node) for node in nodes]
     counts = {group: groups.count(group) for group in FILTERS} | {"every": len(groups)}
+    if len(groups) in (counts[group] for group in ("gone", *REMAINING)):
+        return ""  # there is nothing to leave out
     choices = "".join(
         f'<label><input type="radio" name="shown" id="{group}"'
         f"{' checked' if group == 'every' else ''}>{name} ({counts[group]})</label>"

@@ -7,7 +7,7 @@ from typing import Literal
 
 import onnx_ir as ir
 
-from export.folding.matching import label
+from export.folding.constants import label
 
 Role = Literal["plain", "affine", "blocker", "input", "output"]
 

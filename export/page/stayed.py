@@ -6,7 +6,7 @@ import onnx_ir as ir
 from onnx_ir.passes.common import ShapeInferencePass
 
 from export.folding import AffineOutcome
-from export.folding.matching import label
+from export.folding.constants import label
 from export.page.neighbourhood import around
 from export.page.picture import svg
 from export.page.text import text

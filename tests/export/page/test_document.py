@@ -146,6 +146,15 @@ def test_three_hundred_that_stay_make_a_page_that_still_opens() -> None:
     assert len(html.encode()) < LARGEST_PAGE
 
 
+def test_it_can_be_filtered_where_that_leaves_something_out() -> None:
+    gone = AffineOutcome("second", "batch_norm", "folded_forward", ("e",))
+
+    assert re.findall(r"(\w+) \((\d)\)</label>", composed(kept("first"), gone, gone)) == [
+        *[("all", "3"), ("gone", "2"), ("reduced", "0"), ("kept", "1")]
+    ]
+    assert "fieldset" not in Page(composed(gone, gone)).tags
+
+
 def test_it_says_what_was_measured() -> None:
     narrower = {
         "kind": "int8",
@@ -169,7 +178,8 @@ def test_it_says_what_was_measured() -> None:
 
 
 def test_a_reader_that_cannot_see_it_finds_its_way() -> None:
-    shown = Page(composed(kept("first"), kept("second")))
+    gone = AffineOutcome("second", "batch_norm", "folded_forward", ("e",))
+    shown = Page(composed(kept("first"), gone))
     attributes = dict(shown.attributes)
     headings = [tag for tag in shown.tags if re.fullmatch(r"h\d", tag)]
 
