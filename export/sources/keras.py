@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from export.errors import SourceError, UsageError, first_line
 from export.sources import keras_file
 from export.sources.inputs import described
-from export.sources.keras_layers import KerasNetwork, free_name, outputs_of
+from export.sources.keras_layers import InFloat64, KerasNetwork, free_name, outputs_of
 from export.sources.module import check_count
 from export.sources.options import SourceOptions, read_labels
 from export.sources.original import Feeds, Original, Provenance, Reference, wide
@@ -130,7 +130,7 @@ def _in_float64(keras: Any, path: Path, names: Sequence[str], shapes: Shapes) ->
 
     def run(feeds: Feeds) -> list[NDArray[np.float64]]:
         inputs = [torch.from_numpy(wide(feeds[name])) for name in names]
-        with keras.device("cpu"), torch.no_grad():
+        with keras.device("cpu"), torch.no_grad(), InFloat64():
             outputs = outputs_of(keras, model, inputs)
         return [output.numpy().astype(np.float64) for output in outputs]
 

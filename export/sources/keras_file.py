@@ -23,24 +23,24 @@ CONFIG = "config.json"
 LARGEST_CONFIG = 1 << 26  # bytes
 # Unpacked: weights of the largest artifact, and beside them what an optimizer keeps of each.
 LARGEST_ARCHIVE = 1 << 33  # bytes
-FLOATS = frozenset({"float16", "bfloat16", "float32", "float64"})
-POLICIES = FLOATS | {"mixed_float16", "mixed_bfloat16"}
+POLICIES = frozenset(
+    {"float16", "bfloat16", "float32", "float64", "mixed_float16", "mixed_bfloat16"}
+)
 # Whose code a file may name: Keras's own, and Python's where activations are meant by name.
 OWN_MODULES = ("keras", "builtins")
 LAMBDA = "__lambda__"
 POLICY = "DTypePolicy"
 
 
-def load(path: Path, dtype: str | None = None) -> Any:
+def load(path: Path, dtype: str = "float32") -> Any:
     """Load a model, in one type throughout.
 
-    Mixed precision is how a network was trained; its variables are float32, and so is the network
-    that is loaded. What it is to compute in is chosen when it is exported.
+    Mixed precision is how a network was trained: its variables are float32, and so is the network
+    that is loaded. What an artifact computes in is chosen when it is exported.
 
     Args:
         path: The ``.keras`` file.
-        dtype: What variables are and what is computed in; None takes float64 where the network was
-            made in float64, else float32.
+        dtype: What variables are and what is computed in, in place of what the file says.
 
     Returns:
         The `keras.Model`, on the CPU.
@@ -51,7 +51,7 @@ def load(path: Path, dtype: str | None = None) -> Any:
     """
     config = _read_config(path)
     _check_no_code(config, path)
-    _set_type(config, dtype or ("float64" if _policies(config) == {"float64"} else "float32"))
+    _set_type(config, dtype)
     keras = start()
     with tempfile.TemporaryDirectory() as folder, quiet(), keras.device("cpu"):
         copy = Path(folder, path.name)
@@ -169,19 +169,15 @@ def _check_no_code(config: dict[str, Any], path: Path) -> None:
             )
 
 
-def _policies(config: dict[str, Any]) -> set[str]:
-    return {name for found in _objects(config) if (name := _policy(found.get("dtype")))}
-
-
-def _policy(dtype: Any) -> str | None:
-    """The name of a policy of floats, as a layer's config has it."""
+def _is_float(dtype: Any) -> bool:
+    """Whether that is a type or a policy of floats, as a layer's config has it."""
     if isinstance(dtype, dict) and dtype.get("class_name") == POLICY:
         dtype = dtype.get("config", {}).get("name")
-    return dtype if isinstance(dtype, str) and dtype in POLICIES else None
+    return isinstance(dtype, str) and dtype in POLICIES
 
 
 def _set_type(config: dict[str, Any], dtype: str) -> None:
-    """Replace every policy of floats, in place; those of integers stay."""
+    """Replace every type of floats, in place; those of integers stay."""
     for found in _objects(config):
-        if _policy(found.get("dtype")):
+        if _is_float(found.get("dtype")):
             found["dtype"] = dtype

@@ -9,8 +9,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 Call = Callable[..., Any]
 
@@ -50,6 +52,26 @@ def outputs_of(keras: Any, model: Any, inputs: Sequence[Tensor]) -> tuple[Tensor
     if structure is not None:
         nested = keras.tree.pack_sequence_as(structure, list(inputs))
     return tuple(keras.tree.flatten(model(nested, training=False)))
+
+
+class InFloat64(TorchFunctionMode):
+    """PyTorch with float64 wherever float32 is asked for.
+
+    Keras on PyTorch computes sums of two tensors, and batch norms, in float32 at most, even where
+    all its variables are float64.
+    """
+
+    def __torch_function__(
+        self, func: Call, types: Any, args: Sequence[Any] = (), kwargs: Any = None
+    ) -> Any:
+        """Call `func` with one type in place of the other."""
+        del types
+        named = {name: _widened(value) for name, value in (kwargs or {}).items()}
+        return func(*map(_widened, args), **named)
+
+
+def _widened(value: Any) -> Any:
+    return torch.float64 if value is torch.float32 else value
 
 
 class _Layer(nn.Module):
