@@ -14,6 +14,7 @@ from export.folding.report import AffineOutcome, Decision, FoldReport
 from export.signature import Signature, signature
 from export.sources.original import ImageInput, Original
 from export.verify import Parity
+from export.wording import moves
 
 FORMAT_VERSION = 2
 KEY = "foldserve.manifest"
@@ -180,7 +181,7 @@ def _fold(report: FoldReport, decision: Decision) -> Manifest:
     return {
         "mode": decision.mode,
         "target": decision.target,
-        "decision": decision.text,
+        "decision": moves(decision),
         "bn_before": report.bn_before,
         "bn_after": report.bn_after,
         "affines_before": report.affines_before,

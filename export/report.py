@@ -11,7 +11,7 @@ from export.latency import Latency
 from export.manifest import Manifest, outcomes
 from export.precision import Reduced
 from export.signature import Signature, Tensor
-from export.wording import KINDS, listed, sentence, summaries
+from export.wording import KINDS, decided, listed, sentence, summaries
 
 FP16_ON_A_CPU = (
     "On a CPU ONNX Runtime computes most of fp16 in float32, behind casts; its speed is for CUDA."
@@ -77,7 +77,7 @@ def print_precision(console: Console, reduced: Reduced) -> None:
 
 def print_described_fold(console: Console, manifest: Manifest) -> None:
     """Print what a manifest of any format says of its fold."""
-    print_fold(console, outcomes(manifest), manifest["fold"].get("decision"))
+    print_fold(console, outcomes(manifest), decided(manifest["fold"]))
 
 
 def print_fold(

@@ -2,9 +2,9 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from export.folding import AffineOutcome
-from export.folding.report import Kind
+from export.folding.report import AffineOutcome, Decision, Kind
 
 NOTHING = "The model has no BatchNormalization."
 SHOWN_NAMES = 3  # more fill the lines of a table; the whole list stands in the manifest
@@ -46,6 +46,18 @@ def details(outcome: AffineOutcome) -> str:
     said = ": ".join(parts)
     unnamed = [name for name in outcome.blocked_by if name not in (outcome.reason or "")]
     return f"{said} (forbidden by {listed(unnamed)})".strip() if unnamed else said
+
+
+def moves(decision: Decision) -> str:
+    """Which moves were taken, and why; what the manifest says of a decision."""
+    return f"{decision.chosen} moves, {decision.text}"
+
+
+def decided(fold: Mapping[str, Any]) -> str | None:
+    """The sentence about the decision, from the manifest's `fold`; None before format 2."""
+    if "decision" not in fold:
+        return None
+    return f"Fold {fold['mode']} for {fold['target']}: {fold['decision']}."
 
 
 def listed(names: Sequence[str]) -> str:

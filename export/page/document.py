@@ -11,7 +11,7 @@ from export.folding import AffineOutcome
 from export.manifest import Manifest, outcomes
 from export.page.stayed import articles
 from export.page.text import text
-from export.wording import KINDS, REMAINING, details, summaries, word
+from export.wording import KINDS, REMAINING, decided, details, summaries, word
 
 MOST_NAMES = 40  # of the tensors that one batch norm went through; the manifest has them all
 FILTERS = {"every": "all", "gone": "gone", "reduced": "reduced", "kept": "kept"}
@@ -21,7 +21,7 @@ def compose(
     manifest: Manifest,
     before: ir.Model,
     after: ir.Model,
-    latencies_ms: Mapping[str, float] | None = None,
+    latencies: Mapping[str, float] | None = None,
 ) -> str:
     """The page of an artifact.
 
@@ -29,7 +29,8 @@ def compose(
         manifest: What the artifact says about itself.
         before: The model before the fold; neither model is changed.
         after: The model after it.
-        latencies_ms: What the decision was measured with, by the name of what ran.
+        latencies: What was measured to decide: of each set of moves its share of the time that
+            the unfolded model takes.
     """
     nodes = outcomes(manifest)
     style = files("export.page").joinpath("style.css").read_text("utf-8")
@@ -38,7 +39,7 @@ def compose(
         (
             _header(manifest, nodes, f"{name} <small>version {version}</small>"),
             f"<main>{_figures(manifest, before, after)}",
-            _latencies(latencies_ms or {}),
+            _latencies(latencies or {}),
             articles([node for node in nodes if node.outcome in REMAINING], before, after),
             f"{_table(nodes)}</main>",
             _footer(manifest),
@@ -57,7 +58,7 @@ def compose(
 
 def _header(manifest: Manifest, nodes: Sequence[AffineOutcome], title: str) -> str:
     lines = "".join(f'<p class="sum">{text(line)}</p>' for line in summaries(nodes))
-    decision = manifest["fold"].get("decision")
+    decision = decided(manifest["fold"])
     return f"<header><h1>{title}</h1>{lines}{_paragraph(decision)}</header>"
 
 
@@ -119,16 +120,18 @@ def _precision(precision: Manifest) -> Iterator[Row]:
         yield f"Same first class, with {kind}", "", f"{precision['top1_agreement']:.2%}"
 
 
-def _latencies(latencies_ms: Mapping[str, float]) -> str:
-    if not latencies_ms:
+def _latencies(latencies: Mapping[str, float]) -> str:
+    if not latencies:
         return ""
     rows = "".join(
-        f'<tr><th scope="row">{text(what)}</th><td class="number">{taken:.3f} ms</td></tr>'
-        for what, taken in latencies_ms.items()
+        f'<tr><th scope="row">{text(what)}</th><td class="number">{share:.3f}</td></tr>'
+        for what, share in {"no move": 1.0, **latencies}.items()
     )
     return (
-        '<h2>What was measured to decide</h2><table class="figures"><caption>Median time of one '
-        f"run, all taken in turns in one process.</caption><tbody>{rows}</tbody></table>"
+        '<h2>What was measured to decide</h2><table class="figures"><caption>Time of one run, as a '
+        f"share of the unfolded model's; medians, taken in turns.</caption><thead><tr>"
+        '<th scope="col">moves</th><th scope="col" class="number">time</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table>"
     )
 
 

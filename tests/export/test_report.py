@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from export import report
-from export.folding import AffineOutcome
+from export.folding.report import AffineOutcome
 from tests.service.zoo import manifest_document_v1
 
 

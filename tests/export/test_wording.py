@@ -5,8 +5,7 @@ from typing import Any, get_args
 import pytest
 
 from export import wording
-from export.folding import AffineOutcome
-from export.folding.report import Outcome
+from export.folding.report import AffineOutcome, Decision, Outcome
 
 
 def outcome(what: Any, **fields: Any) -> AffineOutcome:
@@ -73,3 +72,11 @@ def test_batch_norms_and_other_chains_are_summed_up_apart() -> None:
 
 def test_a_model_without_any_says_so() -> None:
     assert wording.summaries([]) == [wording.NOTHING]
+
+
+def test_a_decision_is_one_sentence() -> None:
+    decision = Decision("fast", "cuda", "all", "rule", "by rule: clamps pay there")
+    fold = {"mode": "fast", "target": "cuda", "decision": wording.moves(decision)}
+
+    assert wording.decided(fold) == "Fold fast for cuda: all moves, by rule: clamps pay there."
+    assert wording.decided({}) is None

@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from export.folding.report import AffineOutcome, Decision, FoldReport
 from export.manifest import Manifest
+from export.wording import moves
 from tests.export.graphs import bn, model, norm, normal
 
 GATED = """
@@ -42,12 +43,12 @@ def kept(name: str, **fields: Any) -> AffineOutcome:
 def manifest(outcomes: Sequence[AffineOutcome], **changes: Any) -> Manifest:
     """What an artifact says about itself, as it is read back."""
     report = FoldReport(tuple(outcomes))
-    decision = Decision("fast", "cpu", "safe", "measured", "The clamps measured slower.")
+    decision = Decision("fast", "cpu", "safe", "measured", "the clamps measured slower")
     counts = ("bn_before", "bn_after", "affines_before", "affines_after")
     fold = {
         "mode": decision.mode,
         "target": decision.target,
-        "decision": decision.text,
+        "decision": moves(decision),
         **{name: getattr(report, name) for name in counts},
         "nodes": [asdict(outcome) for outcome in outcomes],
     }

@@ -169,11 +169,17 @@ def test_it_says_what_was_measured() -> None:
     }
     described = manifest([kept("first")], precision=narrower)
 
-    words = Page(page.compose(described, gated(), gated(), {"unfolded": 3.25, "all": 2.5})).words
+    words = Page(page.compose(described, gated(), gated(), {"safe": 0.925, "all": 1.25})).words
 
-    for said in ("The clamps measured slower.", "2.5e-07", "2.9e-07", "100.00%", "97.50%"):
+    for said in (
+        "Fold fast for cpu: safe moves, the clamps measured slower.",
+        "2.5e-07",
+        "2.9e-07",
+        "100.00%",
+        "97.50%",
+    ):
         assert said in words
-    for said in ("1.10 MB", "unfolded", "3.250 ms", "2.500 ms", "gated.onnx", "foldserve 0.1.0"):
+    for said in ("1.10 MB", "no move", "0.925", "1.250", "gated.onnx", "foldserve 0.1.0"):
         assert said in words
 
 
