@@ -10,6 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from export import runtime
+from export.errors import SourceError
 from export.signature import draw, signature
 from export.sources.original import Original
 
@@ -42,9 +43,49 @@ def measure(original: Original, folded: bytes, budget_s: float = BUDGET_S) -> La
     graph = signature(original.model)
     shape = original.input.shape if len(graph.inputs) == 1 else None
     feeds = draw(graph.inputs, 1, np.random.default_rng(0), shape, original.input.value_range)
-    unfolded_bytes: bytes = ir.to_proto(original.model).SerializeToString()
-    runners = [runtime.load(data, optimized=True) for data in (unfolded_bytes, folded)]
+    unfolded = _serialized(original.model)
+    runners = [runtime.load(data, optimized=True) for data in (unfolded, folded)]
     return Latency(*medians([partial(runner, feeds) for runner in runners], budget_s))
+
+
+def measuring(
+    model: ir.Model,
+    target: str,
+    input_shape: tuple[int, ...] | None = None,
+    value_range: tuple[float, float] | None = None,
+) -> Callable[[Sequence[ir.Model]], list[float]] | None:
+    """What measures variants of a model on a device, one input at a time.
+
+    Args:
+        model: The model whose inputs they take.
+        target: "cpu" or "cuda".
+        input_shape: Of one input without the batch, for a graph that leaves it free.
+        value_range: Smallest and largest value of an input, if known.
+
+    Returns:
+        A function from models to medians in milliseconds; None if the device is not here, or
+        nothing says how large an input is.
+    """
+    if target not in runtime.devices():
+        return None
+    graph = signature(model)
+    shape = input_shape if len(graph.inputs) == 1 else None
+    try:
+        feeds = draw(graph.inputs, 1, np.random.default_rng(0), shape, value_range)
+        runtime.load(_serialized(model), optimized=True, device=target)(feeds)
+    except SourceError:
+        return None
+
+    def measure(models: Sequence[ir.Model]) -> list[float]:
+        runners = [runtime.load(_serialized(one), optimized=True, device=target) for one in models]
+        return medians([partial(runner, feeds) for runner in runners])
+
+    return measure
+
+
+def _serialized(model: ir.Model) -> bytes:
+    data: bytes = ir.to_proto(model).SerializeToString()
+    return data
 
 
 def medians(runs: Sequence[Callable[[], object]], budget_s: float = BUDGET_S) -> list[float]:

@@ -1,16 +1,17 @@
 """From a source to an artifact: read, fold, verify, write. What fails leaves no file."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import onnx_ir as ir
 
-from export import artifact, manifest, page, sources, verify
+from export import artifact, latency, manifest, page, sources, verify
 from export.artifact import Place
 from export.errors import ArtifactError, NothingFoldedError, UsageError
-from export.folding import Decision, FoldReport, fold
+from export.folding import Folded, FoldReport, Mode, Target, fold
 from export.input_format import InputFormat, format_of, with_format
 from export.manifest import Manifest
 from export.precision import PrecisionOptions, Reduced, check_float32, reduce_precision
@@ -18,11 +19,7 @@ from export.sources.options import SourceOptions
 from export.sources.original import Original
 from export.verify import Parity
 
-Fold = Callable[[ir.Model], FoldReport]
-
-BACKWARD = Decision(
-    "safe", "cpu", "safe", "nothing to choose", "Only moves that leave no operator are known."
-)
+Fold = Callable[[ir.Model], Folded[ir.Model]]
 
 
 @dataclass(frozen=True)
@@ -57,6 +54,7 @@ class Built:
         manifest: What it says about itself.
         original: What it was made from.
         report: What became of every batch norm.
+        latencies: Of every set of moves that was measured, its share of the unfolded time.
         reduced: The artifact's model in narrower numbers, if it was asked for.
     """
 
@@ -65,6 +63,7 @@ class Built:
     manifest: Manifest
     original: Original
     report: FoldReport
+    latencies: Mapping[str, float]
     reduced: Reduced | None = None
 
 
@@ -78,7 +77,9 @@ def build(
     force: bool = False,
     input_format: InputFormat = "float32",
     precision: PrecisionOptions | None = None,
-    fold_model: Fold = fold,
+    mode: Mode = "fast",
+    target: Target = "cpu",
+    fold_model: Fold | None = None,
 ) -> Built:
     """Read a model, fold its batch norms, verify the result and write it.
 
@@ -91,7 +92,9 @@ def build(
         force: Replace this version if it exists.
         input_format: What the artifact takes: "image-uint8" is the bytes of decoded images.
         precision: Narrower numbers for the folded model, once it is verified in its own.
-        fold_model: What folds a graph in place.
+        mode: Which moves to take; see `export.folding.fold`.
+        target: The device to choose them for.
+        fold_model: What folds a graph; None takes `export.folding.fold`.
 
     Raises:
         ExportError: Any step failed; nothing was written.
@@ -99,8 +102,8 @@ def build(
     if not force:
         place.check_free()
     original = with_format(sources.read(source, options or SourceOptions()), input_format)
-    folded = original.model.clone()
-    report = fold_model(folded)
+    result = (fold_model or _folding(original, mode, target))(original.model)
+    folded, report = result.model, result.report
     if not allow_unfolded:
         _check_folded(report)
     measured = _verified(original, artifact.serialize(folded), parity or ParityOptions())
@@ -110,16 +113,16 @@ def build(
         name=place.name,
         model_version=place.version,
         report=report,
-        decision=BACKWARD,
+        decision=result.decision,
         parity=measured,
         precision=asdict(reduced.report) if reduced else None,
     )
     model = reduced.model if reduced else folded
     manifest.attach(model, described)
     data = artifact.serialize(model)
-    shown = page.compose(described, original.model, folded)
+    shown = page.compose(described, original.model, folded, result.latencies)
     path = artifact.write(place, data, original.checkpoint, shown)
-    return Built(path, data, described, original, report, reduced)
+    return Built(path, data, described, original, report, result.latencies, reduced)
 
 
 def verify_again(
@@ -174,9 +177,15 @@ def _verified(original: Original, data: bytes, options: ParityOptions) -> Parity
     return measured
 
 
+def _folding(original: Original, mode: Mode, target: Target) -> Fold:
+    given = original.input
+    measure = latency.measuring(original.model, target, given.shape, given.value_range)
+    return partial(fold, mode=mode, target=target, measure=measure)
+
+
 def _check_folded(report: FoldReport) -> None:
-    if report.bn_before and report.bn_after == report.bn_before:
-        first = report.kept[0]
+    first = next(iter(report.kept), None)
+    if first is not None and report.bn_before and len(report.kept) == len(report.nodes):
         raise NothingFoldedError(
             f"not one of {report.bn_before} batch norms could be folded ({first.name}: "
             f"{first.reason}); --allow-unfolded writes the model as it is",

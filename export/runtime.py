@@ -39,13 +39,29 @@ class Runner:
         return [np.asarray(output) for output in outputs]
 
 
-def load(model: bytes, *, optimized: bool, error: type[ExportError] = SourceError) -> Runner:
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+
+
+def devices() -> frozenset[str]:
+    """The devices that ONNX Runtime, as it is installed here, was built for."""
+    built = onnxruntime.get_available_providers()
+    return frozenset(device for device, provider in PROVIDERS.items() if provider in built)
+
+
+def load(
+    model: bytes,
+    *,
+    optimized: bool,
+    error: type[ExportError] = SourceError,
+    device: str = "cpu",
+) -> Runner:
     """Load a serialized model.
 
     Args:
         model: The bytes of an ONNX file without external data.
         optimized: All of ONNX Runtime's own optimizations, or none.
         error: What to raise.
+        device: "cpu" or "cuda"; single operators that CUDA lacks run on the CPU.
 
     Raises:
         ExportError: ONNX Runtime does not load it; of the class that was asked for.
@@ -59,9 +75,12 @@ def load(model: bytes, *, optimized: bool, error: type[ExportError] = SourceErro
         levels.ORT_ENABLE_ALL if optimized else levels.ORT_DISABLE_ALL
     )
     try:
-        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        providers = list(dict.fromkeys((PROVIDERS[device], PROVIDERS["cpu"])))
+        session = onnxruntime.InferenceSession(model, options, providers=providers)
     except Exception as failure:
         raise error(f"ONNX Runtime cannot load the model: {first_line(failure)}") from failure
+    if PROVIDERS[device] not in session.get_providers():
+        raise error(f"ONNX Runtime cannot run on {device} here")  # it falls back without a word
     return Runner(session)
 
 

@@ -17,7 +17,7 @@ import onnx_ir as ir
 from export import deviation, reference, runtime
 from export.deviation import Arrays
 from export.errors import ParityError, SourceError
-from export.folding.engine import batch_norms
+from export.folding.recognition import batch_norms
 from export.signature import Signature, draw, signature
 from export.sources.original import Feeds, Original
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from export.errors import SourceError, first_line
-from export.folding.engine import batch_norms
+from export.folding.recognition import batch_norms
 from export.sources.original import Feeds, Reference
 from export.sources.tracing import BATCH, EXAMPLE_BATCH, check_free_batch, convert
 

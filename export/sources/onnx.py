@@ -8,7 +8,7 @@ import onnx
 import onnx_ir as ir
 
 from export.errors import SourceError, first_line
-from export.folding.engine import raise_from_ir_3
+from export.folding.preparation import raise_from_ir_3
 from export.manifest import KEY
 from export.sources.inputs import described
 from export.sources.options import SourceOptions, read_labels

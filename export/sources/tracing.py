@@ -24,10 +24,11 @@ from onnx_ir.passes.common import (
 from torch import nn
 
 from export.errors import SourceError, first_line
-from export.folding.linear import LINEAR
+from export.folding.operators import LINEAR
 
 BATCH = "batch"
 OPSET = 20  # read by every ONNX Runtime since 1.17
+BIAS = 2  # among the inputs of a Conv
 # Of the example that is traced: torch.export takes sizes 0 and 1 for constants.
 EXAMPLE_BATCH = 2
 # Elements. Constants up to this size are computed now rather than at every start; this is wide
@@ -121,6 +122,7 @@ def _tidy(model: ir.Model) -> None:
     )
     _simplify_reshapes(model)
     LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    _drop_zero_biases(model.graph)
     RemoveUnusedNodesPass()(model)
     NameFixPass()(model)
     _name_by_module(model.graph)
@@ -136,6 +138,18 @@ def _simplify_reshapes(model: ir.Model) -> None:
     rewriter = importlib.import_module("onnxscript.rewriter")
     rules = importlib.import_module("onnxscript.rewriter.rules.common")
     rewriter.RewritePass([rules.materialize_reshape_shape_rule])(model)
+
+
+def _drop_zero_biases(graph: ir.Graph) -> None:
+    """Take away the bias that the exporter gives to a convolution without one.
+
+    That of a 3-D convolution has the wrong shape besides (onnxscript 0.7.2: two dimensions).
+    """
+    for node in graph.all_nodes():
+        bias = node.inputs[BIAS] if node.op_type == "Conv" and len(node.inputs) > BIAS else None
+        constant = bias.const_value if bias is not None else None
+        if constant is not None and not constant.numpy().any():
+            node.resize_inputs(BIAS)
 
 
 def _name_by_module(graph: ir.Graph) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper, parser
 from onnx.reference import ReferenceEvaluator
 
-from export.folding import FoldReport, fold
+from export.folding import FoldReport, Mode, fold
 
 Array = NDArray[Any]
 
@@ -61,13 +61,11 @@ def norm(
     }
 
 
-def folded(proto: onnx.ModelProto) -> tuple[onnx.ModelProto, FoldReport]:
+def folded(proto: onnx.ModelProto, mode: Mode = "all") -> tuple[onnx.ModelProto, FoldReport]:
     """The model after the fold, checked, and the report."""
-    ours = ir.from_proto(proto)
-    report = fold(ours)
-    after: onnx.ModelProto = ir.to_proto(ours)
-    onnx.checker.check_model(after, full_check=True)
-    return after, report
+    result = fold(proto, mode)
+    onnx.checker.check_model(result.model, full_check=True)
+    return result.model, result.report
 
 
 def kept_reason(proto: onnx.ModelProto) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from export.errors import SourceError, UsageError
-from export.folding.engine import batch_norms
+from export.folding.recognition import batch_norms
 from export.sources.checkpoint import read_checkpoint
 from export.sources.options import SourceOptions
 from export.sources.original import ImageInput, TensorInput

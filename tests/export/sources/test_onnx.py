@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, external_data_helper, helper
 
 from export.errors import SourceError, UsageError
-from export.folding.engine import batch_norms
+from export.folding.recognition import batch_norms
 from export.sources.onnx import load, read_onnx
 from export.sources.options import SourceOptions
 from export.sources.original import ImageInput, TensorInput

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from export import runtime
 from export.errors import SourceError, UsageError
 from export.folding import fold
-from export.folding.engine import batch_norms
+from export.folding.recognition import batch_norms
 from export.sources.module import read_module
 from export.sources.options import SourceOptions
 from export.sources.original import ImageInput, TensorInput

@@ -1,46 +1,31 @@
-"""Recognising batch norms and resolving the constants of a graph.
+"""Resolving the constants of a graph, and naming its nodes.
 
-Everything here only reads. What cannot be recognised raises `RefusalError`; its message is
-the reason, in words that stand in the report as they are.
+Everything here only reads. What is no constant raises `RefusalError`; its message is the reason, in
+words that stand in the report as they are.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from export.folding.affine import ChannelAffine, batch_norm
-
 ONNX_DOMAINS = frozenset({"", "ai.onnx"})
-# BatchNormalization's, in every opset. An attribute is a float32, and so is its default.
-DEFAULT_EPSILON = float(np.float32(1e-5))
-OVERRIDABLE_SINCE_IR = 4  # before, every initializer had to be listed as an input
-PER_ACTIVATION_UNTIL_OPSET = 8  # `spatial` left the operator with opset 9
-IS_TEST_UNTIL_OPSET = 6  # opset 7 knows the mode by the number of outputs
 
 NdArray = NDArray[Any]
 
 
 class RefusalError(Exception):
-    """A batch norm stays, for the reason that is the message."""
-
-
-@dataclass(frozen=True)
-class BatchNorm:
-    """A batch norm in inference mode whose parameters are known.
+    """Something stays as it is, for the reason that is the message.
 
     Attributes:
-        node: Its node.
-        source: What it normalises, channels on axis 1.
-        affine: What it does to every channel.
+        node: The name of the node that forbids it, None where no other node does.
     """
 
-    node: ir.Node
-    source: ir.Value
-    affine: ChannelAffine
+    def __init__(self, message: str, node: ir.Node | None = None) -> None:
+        super().__init__(message)
+        self.node = None if node is None else label(node)
 
 
 def label(node: ir.Node) -> str:
@@ -53,59 +38,9 @@ def described(node: ir.Node) -> str:
     return f"{node.op_type} '{label(node)}'"
 
 
-def is_operator(node: ir.Node, op_type: str) -> bool:
-    """Whether a node is the operator `op_type` of ONNX itself."""
-    return node.op_type == op_type and node.domain in ONNX_DOMAINS
-
-
-def is_batch_norm(node: ir.Node) -> bool:
-    """Whether a node is ONNX's BatchNormalization."""
-    return is_operator(node, "BatchNormalization")
-
-
-def match_batch_norm(node: ir.Node, opset: int) -> BatchNorm:
-    """Read a BatchNormalization node of any opset.
-
-    Args:
-        node: The node.
-        opset: The version of ONNX's operators that the graph imports.
-
-    Raises:
-        RefusalError: It does not use the running statistics, or a parameter is not a constant.
-    """
-    _check_mode(node, opset)
-    roles = ("gamma", "beta", "running mean", "running variance")
-    gamma, beta, mean, var = (
-        _parameter(node, index, role) for index, role in enumerate(roles, start=1)
-    )
-    source = node.inputs[0]
-    if source is None:  # pragma: no cover - the checker refuses such a graph
-        raise RefusalError("it has no input")
-    eps = node.attributes.get_float("epsilon", DEFAULT_EPSILON)
-    try:
-        affine = batch_norm(gamma, beta, mean, var, eps)
-    except ValueError as error:
-        raise RefusalError(str(error)) from error
-    return BatchNorm(node, source, affine)
-
-
-def _check_mode(node: ir.Node, opset: int) -> None:
-    if node.attributes.get_int("training_mode", 0) != 0:
-        raise RefusalError("training_mode=1: it normalises with the statistics of each batch")
-    if opset <= IS_TEST_UNTIL_OPSET and node.attributes.get_int("is_test", 0) == 0:
-        raise RefusalError("is_test=0: it normalises with the statistics of each batch")
-    if opset <= PER_ACTIVATION_UNTIL_OPSET and node.attributes.get_int("spatial", 1) == 0:
-        raise RefusalError("spatial=0: its parameters differ from position to position")
-    if any(output.name for output in node.outputs[1:]):
-        raise RefusalError("it also puts out statistics, as a batch norm in training does")
-
-
-def _parameter(node: ir.Node, index: int, role: str) -> NdArray:
-    value = node.inputs[index] if index < len(node.inputs) else None
-    array = constant(value, f"its {role}")
-    if array.ndim != 1:
-        raise RefusalError(f"its {role} has shape {list(array.shape)}, not one number a channel")
-    return array
+def is_operator(node: ir.Node, *op_types: str) -> bool:
+    """Whether a node is one of these operators of ONNX itself."""
+    return node.op_type in op_types and node.domain in ONNX_DOMAINS
 
 
 def constant(value: ir.Value | None, role: str) -> NdArray:
@@ -136,8 +71,55 @@ def constant(value: ir.Value | None, role: str) -> NdArray:
         return _array(ir.convenience.get_const_tensor(value))
     carry = _CARRIERS.get(node.op_type) if node.domain in ONNX_DOMAINS else None
     if carry is None:
-        raise RefusalError(f"{role} is computed in the graph, by {described(node)}")
+        raise RefusalError(f"{role} is computed in the graph, by {described(node)}", node)
     return carry(node, role)
+
+
+def is_constant(value: ir.Value | None) -> bool:
+    """Whether a value always holds the same array, which `constant` can give."""
+    try:
+        constant(value, "")
+    except RefusalError:
+        return False
+    return True
+
+
+def integers(node: ir.Node, name: str, index: int) -> tuple[int, ...] | None:
+    """A list of integers that older opsets give as an attribute and newer ones as an operand.
+
+    Args:
+        node: The node.
+        name: The attribute.
+        index: The operand.
+
+    Returns:
+        The list, None where it is not given.
+
+    Raises:
+        RefusalError: The operand is computed.
+    """
+    attribute = node.attributes.get(name)
+    if attribute is not None:
+        return tuple(attribute.as_ints())
+    operand = node.inputs[index] if len(node.inputs) > index else None
+    if operand is None:
+        return None
+    array = constant(operand, f"the {name} of {described(node)}")
+    return tuple(int(number) for number in array.reshape(-1))
+
+
+def number(node: ir.Node, name: str, index: int, default: float) -> float:
+    """A number that older opsets give as an attribute and newer ones as an operand.
+
+    Args and raises as `integers`; `default` stands for one that is not given.
+    """
+    attribute = node.attributes.get(name)
+    if attribute is not None:
+        return float(attribute.as_float())
+    operand = node.inputs[index] if len(node.inputs) > index else None
+    if operand is None:
+        return default
+    return float(constant(operand, f"the {name} of {described(node)}").reshape(-1)[0])
 
 
 def _array(tensor: ir.TensorProtocol | None) -> NdArray:
@@ -158,7 +140,7 @@ def _cast(node: ir.Node, role: str) -> NdArray:
 def _cast_like(node: ir.Node, role: str) -> NdArray:
     like = node.inputs[1]
     if like is None or like.dtype is None:
-        raise RefusalError(f"{role} has an unknown type, behind {described(node)}")
+        raise RefusalError(f"{role} has an unknown type, behind {described(node)}", node)
     return constant(node.inputs[0], role).astype(like.dtype.numpy())
 
 
@@ -186,6 +168,18 @@ def _transpose(node: ir.Node, role: str) -> NdArray:
     return np.transpose(constant(node.inputs[0], role), tuple(perm) or None)
 
 
+def _unsqueeze(node: ir.Node, role: str) -> NdArray:
+    array = constant(node.inputs[0], role)
+    return np.expand_dims(array, integers(node, "axes", 1) or ())
+
+
+def _reshape(node: ir.Node, role: str) -> NdArray:
+    array, shape = constant(node.inputs[0], role), integers(node, "shape", 1)
+    if shape is None or (0 in shape and node.attributes.get_int("allowzero", 0) == 1):
+        raise RefusalError(f"{role} has an unknown shape, behind {described(node)}", node)
+    return array.reshape([array.shape[i] if size == 0 else size for i, size in enumerate(shape)])
+
+
 # What carries a constant on unchanged, or shapes it; each is exact in every type.
 _CARRIERS: Mapping[str, Callable[[ir.Node, str], NdArray]] = {
     "Identity": _identity,
@@ -194,5 +188,7 @@ _CARRIERS: Mapping[str, Callable[[ir.Node, str], NdArray]] = {
     "Expand": _expand,
     "Shape": _shape,
     "ConstantOfShape": _constant_of_shape,
+    "Reshape": _reshape,
     "Transpose": _transpose,
+    "Unsqueeze": _unsqueeze,
 }

@@ -1,0 +1,147 @@
+"""Choosing among the moves: those that free a graph of operators always, the others if they pay.
+
+Fewer operators are not always faster: ONNX Runtime runs a batch norm and its ReLU inside its
+blocked layout on a CPU, and a Max for each channel falls out of it (DenseNet-121 with 59 of them
+takes 1.07 times as long), while on a GPU the same graph takes 0.69 of the time. So it is measured,
+on the device that the model is for, if that is here.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import onnx_ir as ir
+
+from export.folding.engine import ALL, SAFE, Extra, fold_in_place
+from export.folding.report import Decision, FoldReport
+
+Mode = Literal["safe", "fast", "all"]
+Target = Literal["cpu", "cuda"]
+# Medians in milliseconds of one run of each model, taken in turns.
+Measure = Callable[[Sequence[ir.Model]], list[float]]
+
+# What is faster by less than this is as fast: medians of 50 turns on a machine that does other
+# things besides differ by so much when the same model is measured twice.
+NOISE = 0.02
+NAMES: Mapping[frozenset[Extra], str] = {
+    SAFE: "safe",
+    frozenset({"clamp"}): "safe and clamps",
+    frozenset({"reduce"}): "safe and reductions",
+    ALL: "all",
+}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What to do for a device that cannot be measured on.
+
+    Attributes:
+        extras: The moves to take.
+        because: The measurement behind it.
+    """
+
+    extras: frozenset[Extra]
+    because: str
+
+
+# By device and width of the numbers. Latency against the unfolded model, all optimizations of ONNX
+# Runtime 1.31 on; one thread of a CPU, and one H100.
+RULES: Mapping[tuple[Target, bool], Rule] = {
+    ("cpu", False): Rule(SAFE, "on a CPU clamps made DenseNet-121 1.07 to 1.12 times slower"),
+    ("cpu", True): Rule(SAFE, "on a CPU clamps made DenseNet-121 1.07 to 1.12 times slower"),
+    ("cuda", False): Rule(
+        ALL, "on a GPU in float32 DenseNet-121 with 59 clamps took 0.69 to 0.93 of the time"
+    ),
+    ("cuda", True): Rule(
+        SAFE, "on a GPU in float16 DenseNet-121 with 59 clamps took 1.03 to 1.46 times as long"
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A folded model and how it came to be this one.
+
+    Attributes:
+        model: The folded model.
+        report: What became of every batch norm.
+        decision: Which moves were taken, and why.
+        latencies: Of every set of moves that was measured, its share of the unfolded model's time.
+    """
+
+    model: ir.Model
+    report: FoldReport
+    decision: Decision
+    latencies: Mapping[str, float]
+
+
+def choose(
+    model: ir.Model, mode: Mode, target: Target, measure: Measure | None, keep: frozenset[str]
+) -> Choice:
+    """Fold a copy of a model with the moves that a mode stands for.
+
+    Args:
+        model: The model; left as it is.
+        mode: "safe", "all", or "fast" for those of "all" that pay.
+        target: The device that the model is for.
+        measure: Measures models on that device; None if that cannot be done here.
+        keep: Names of batch norms to leave alone.
+    """
+    if mode != "fast":
+        extras = ALL if mode == "all" else SAFE
+        folded, report = _folded(model, extras, keep)
+        return Choice(folded, report, Decision(mode, target, mode, "asked", "as asked"), {})
+    found = {extras: _folded(model, extras, keep) for extras in NAMES}
+    different = {extras: found[extras] for extras in NAMES if _is_new(extras, found)}
+    if len(different) == 1:
+        text = "every set of moves comes to the same model"
+        return _of(found, SAFE, Decision(mode, target, "safe", "nothing to choose", text), {})
+    if measure is None:
+        rule = RULES[target, _is_narrow(model)]
+        chosen = rule.extras
+        decision = Decision(mode, target, NAMES[chosen], "rule", f"by rule: {rule.because}")
+        return _of(found, chosen, decision, {})
+    times = measure([model, *(folded for folded, _ in different.values())])
+    shares = {extras: one / times[0] for extras, one in zip(different, times[1:], strict=True)}
+    chosen = _fastest(shares)
+    told = f"measured on this machine's {target}: {NAMES[chosen]} was the fastest"
+    decision = Decision(mode, target, NAMES[chosen], "measured", told)
+    return _of(found, chosen, decision, {NAMES[extras]: s for extras, s in shares.items()})
+
+
+_Found = Mapping[frozenset[Extra], tuple[ir.Model, FoldReport]]
+
+
+def _folded(
+    model: ir.Model, extras: frozenset[Extra], keep: frozenset[str]
+) -> tuple[ir.Model, FoldReport]:
+    copy = model.clone()
+    return copy, fold_in_place(copy, extras, keep)
+
+
+def _of(
+    found: _Found, extras: frozenset[Extra], decision: Decision, latencies: Mapping[str, float]
+) -> Choice:
+    folded, report = found[extras]
+    return Choice(folded, report, decision, latencies)
+
+
+def _is_new(extras: frozenset[Extra], found: _Found) -> bool:
+    """Whether a set of moves comes to another model than the sets before it."""
+    before = list(NAMES)[: list(NAMES).index(extras)]
+    return all(found[extras][1] != found[other][1] for other in before)
+
+
+def _fastest(shares: Mapping[frozenset[Extra], float]) -> frozenset[Extra]:
+    """The fastest; of those as fast the one that leaves the fewest batch norms."""
+    least = min(shares.values())
+    return max(
+        (extras for extras, share in shares.items() if share <= least * (1 + NOISE)), key=len
+    )
+
+
+def _is_narrow(model: ir.Model) -> bool:
+    return any(
+        value.dtype in {ir.DataType.FLOAT16, ir.DataType.BFLOAT16}
+        for value in model.graph.initializers.values()
+    )

@@ -1,0 +1,300 @@
+"""Operators that only move numbers: what is stored in one place is stored so in the other.
+
+Identity, Dropout, Cast, Transpose, Reshape, Flatten, Squeeze, Unsqueeze, Concat, Split and Slice. A
+gauge goes through them as an array of its own, so that they move it as they move the tensor.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import onnx_ir as ir
+
+from export.folding.affine import Affine, Array
+from export.folding.constants import RefusalError, integers, is_constant
+from export.folding.draft import dims, doubled
+from export.folding.gauge import Gauge, narrowed
+from export.folding.operators.operator import Gauges, Operator, Rewriting, Spot, Step
+from export.folding.recognition import FLOATS
+
+Change = Callable[[Array], Array]
+Dims = Sequence[int | str | None]
+
+
+def moving(changes: Callable[[Spot], tuple[Change, Change]]) -> Operator:
+    """An operator of one input and one output that moves numbers.
+
+    Args:
+        changes: How it moves the array of a gauge from input to output, and from output to input.
+    """
+
+    def balance(spot: Spot) -> Iterator[Gauges]:
+        forward, back = changes(spot)
+        source, output = spot.operand(0), spot.output
+        known = spot.of(source)
+        if known is not None:
+            yield {source: known, output: known.map(forward)}
+            return
+        found = spot.gauges[output].map(back)
+        # A change that is not one to one may give a gauge that does not come out again.
+        if not found.map(forward).is_same_as(spot.gauges[output]):
+            raise RefusalError(f"{spot.described} joins axes that are stored apart", spot.node)
+        yield {source: found, output: spot.gauges[output]}
+
+    return Operator(balance)
+
+
+def _unchanged(spot: Spot) -> tuple[Change, Change]:
+    if any(output.uses() or output.is_graph_output() for output in spot.node.outputs[1:]):
+        raise RefusalError(f"{spot.described} puts out more than its data", spot.node)
+    return _same, _same
+
+
+def _cast(spot: Spot) -> tuple[Change, Change]:
+    if spot.operand(0).dtype not in FLOATS or spot.output.dtype not in FLOATS:
+        raise RefusalError(f"{spot.described} makes other numbers than floats", spot.node)
+    return _same, _same
+
+
+def _transpose(spot: Spot) -> tuple[Change, Change]:
+    rank = len(dims(spot.operand(0)))
+    order = tuple(spot.node.attributes.get_ints("perm", ())) or tuple(reversed(range(rank)))
+    inverse = tuple(int(axis) for axis in np.argsort(order))
+    return (lambda array: array.transpose(order)), (lambda array: array.transpose(inverse))
+
+
+def _reshape(spot: Spot) -> tuple[Change, Change]:
+    before, after = dims(spot.operand(0)), dims(spot.output)
+    return (
+        lambda array: reshaped(array, before, after, spot),
+        lambda array: reshaped(array, after, before, spot),
+    )
+
+
+def reshaped(array: Array, before: Dims, after: Dims, spot: Spot) -> Array:
+    """The array of a gauge after a reshape of its tensor.
+
+    Args:
+        array: As many axes as `before`, each of size 1 or that of the tensor.
+        before: The tensor's sizes.
+        after: Its sizes behind the reshape.
+        spot: The reshape.
+
+    Raises:
+        RefusalError: The gauge varies along axes whose sizes are not known.
+    """
+    front, back = _common(before, after)
+    inner = array.shape[front : array.ndim - back]
+    middle, target = before[front : len(before) - back], after[front : len(after) - back]
+    head, tail = array.shape[:front], array.shape[array.ndim - back :]
+    if math.prod(inner) == 1:
+        return array.reshape(*head, *(1,) * len(target), *tail)
+    sizes = [size for size in middle if isinstance(size, int)]
+    shape = [size for size in target if isinstance(size, int)]
+    if len(sizes) < len(middle) or len(shape) < len(target):
+        raise RefusalError(f"{spot.described} joins axes whose sizes are not known", spot.node)
+    full = np.broadcast_to(array, (*head, *sizes, *tail))
+    return narrowed(full.reshape(*head, *shape, *tail))
+
+
+def _common(before: Dims, after: Dims) -> tuple[int, int]:
+    """How many axes are the same in front and at the back."""
+    front = 0
+    while front < min(len(before), len(after)) and _same_size(front, before, after):
+        front += 1
+    room = min(len(before), len(after)) - front
+    back = 0
+    while back < room and before[-1 - back] == after[-1 - back] is not None:
+        back += 1
+    return front, back
+
+
+def _same_size(axis: int, before: Dims, after: Dims) -> bool:
+    if before[axis] == after[axis] is not None:
+        return True
+    # The one unknown size in front, usually the batch: same if all that follows is as large.
+    rest = [dims[1:] for dims in (before, after)]
+    if axis or any(isinstance(size, int) for size in (before[0], after[0])):
+        return False
+    if not all(isinstance(size, int) for sizes in rest for size in sizes):
+        return False
+    sizes = [math.prod(size for size in dims if isinstance(size, int)) for dims in rest]
+    return sizes[0] == sizes[1]
+
+
+def _concat(spot: Spot) -> Iterator[Gauges]:
+    axis, operands = (
+        _axis(spot, spot.output),
+        [spot.operand(i) for i in range(len(spot.node.inputs))],
+    )
+    rank = len(dims(spot.output))
+    known = spot.of(spot.output)
+    if known is not None:
+        yield {spot.output: known} | _sliced(known, operands, axis, spot)
+        return
+    gauges = [spot.of(operand) for operand in operands]
+    given = next(gauge for gauge in gauges if gauge is not None)
+    if _size_along(given, axis) == 1:  # it concatenates along another axis: all alike, if need be
+        yield {spot.output: given} | dict.fromkeys(operands, given)
+    joined = _joined(gauges, operands, axis, rank, spot)
+    yield {spot.output: joined} | {
+        operand: gauge for operand, gauge in zip(operands, gauges, strict=True) if gauge is not None
+    }
+
+
+def _concat_constants(spot: Spot) -> Rewriting | None:
+    """Constants among the operands are stored like their part of the output."""
+    gauge, axis = spot.of(spot.output), _axis(spot, spot.output)
+    operands = [spot.operand(i) for i in range(len(spot.node.inputs))]
+    if gauge is None:  # pragma: no cover - a node is rewritten where its output is stored anew
+        return None
+    start, constants = 0, dict[int, Array]()
+    for index, operand in enumerate(operands):
+        size = _known_size(operand, axis, spot)
+        piece = gauge.map(_cutting(start, start + size, axis))
+        if is_constant(operand) and not piece.is_identity:
+            constants[index] = piece.encode(doubled(operand, f"a part of {spot.described}"))
+        start += size
+    return Rewriting((Step("Concat", constants),)) if constants else None
+
+
+def _split(spot: Spot) -> Iterator[Gauges]:
+    axis, outputs = _axis(spot, spot.operand(0)), list(spot.node.outputs)
+    rank = len(dims(spot.operand(0)))
+    known = spot.of(spot.operand(0))
+    if known is None:
+        gauges = [spot.of(output) for output in outputs]
+        given = next(gauge for gauge in gauges if gauge is not None)
+        if _size_along(given, axis) == 1:
+            yield {spot.operand(0): given} | dict.fromkeys(outputs, given)
+        known = _joined(gauges, outputs, axis, rank, spot)
+    yield {spot.operand(0): known} | _sliced(known, outputs, axis, spot)
+
+
+def _axis(spot: Spot, whole: ir.Value) -> int:
+    named: int = spot.node.attributes.get_int("axis", 0)
+    return named % len(dims(whole))
+
+
+def _size_along(gauge: Gauge, axis: int) -> int:
+    return max(gauge.primary.scale.shape[axis], gauge.primary.shift.shape[axis])
+
+
+def _sliced(
+    gauge: Gauge, parts: Sequence[ir.Value], axis: int, spot: Spot
+) -> dict[ir.Value, Gauge]:
+    """The gauges of the parts of a tensor, without those that are stored as they are."""
+    start, found = 0, dict[ir.Value, Gauge]()
+    for part in parts:
+        size = _known_size(part, axis, spot)
+        piece = gauge.map(_cutting(start, start + size, axis))
+        if not piece.is_identity and not is_constant(part):
+            if part in found and not found[part].is_same_as(piece):
+                raise RefusalError(f"{spot.described} holds one tensor twice", spot.node)
+            found[part] = piece
+        start += size
+    return found
+
+
+def _cutting(start: int, end: int, axis: int) -> Change:
+    """What takes the part from `start` to `end` out of the array of a gauge."""
+
+    def cut(array: Array) -> Array:
+        if array.shape[axis] == 1:
+            return array
+        return array[(slice(None),) * axis + (slice(start, end),)]
+
+    return cut
+
+
+def _joined(
+    gauges: Sequence[Gauge | None], parts: Sequence[ir.Value], axis: int, rank: int, spot: Spot
+) -> Gauge:
+    """The gauge of a tensor that is made of parts."""
+    sizes = [_known_size(part, axis, spot) for part in parts]
+    as_is = Affine.identity(rank)
+    directions = []
+    for name in ("encoding", "decoding"):
+        affines = [as_is if gauge is None else getattr(gauge, name) for gauge in gauges]
+        whole = None if None in affines else _concatenated(affines, sizes, axis)
+        directions.append(whole)
+    if directions == [None, None]:
+        raise RefusalError(f"{spot.described} joins what cannot be stored alike", spot.node)
+    return Gauge(*directions)
+
+
+def _concatenated(affines: Sequence[Affine], sizes: Sequence[int], axis: int) -> Affine:
+    return Affine(
+        _stretched([affine.scale for affine in affines], sizes, axis),
+        _stretched([affine.shift for affine in affines], sizes, axis),
+    )
+
+
+def _stretched(arrays: Sequence[Array], sizes: Sequence[int], axis: int) -> Array:
+    shape = list(np.broadcast_shapes(*(_without(array.shape, axis) for array in arrays)))
+    pieces = []
+    for array, size in zip(arrays, sizes, strict=True):
+        shape[axis] = size
+        pieces.append(np.broadcast_to(array, shape))
+    return np.concatenate(pieces, axis=axis)
+
+
+def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
+    return (*shape[:axis], 1, *shape[axis + 1 :])
+
+
+def _known_size(value: ir.Value, axis: int, spot: Spot) -> int:
+    size = dims(value)[axis]
+    if not isinstance(size, int):
+        raise RefusalError(f"{spot.described} joins axes whose sizes are not known", spot.node)
+    return size
+
+
+def _slice(spot: Spot) -> tuple[Change, Change]:
+    window = _window(spot)
+
+    def forward(array: Array) -> Array:
+        return array[
+            tuple(slice(None) if n == 1 else w for n, w in zip(array.shape, window, strict=True))
+        ]
+
+    def back(array: Array) -> Array:
+        for axis, cut in enumerate(window):
+            if array.shape[axis] != 1 and cut != slice(None):
+                raise RefusalError(
+                    f"{spot.described} leaves out channels of what it reads", spot.node
+                )
+        return array
+
+    return forward, back
+
+
+def _window(spot: Spot) -> list[slice]:
+    starts, ends = (integers(spot.node, name, i) for i, name in ((1, "starts"), (2, "ends")))
+    if starts is None or ends is None:  # pragma: no cover - the checker refuses such a graph
+        raise RefusalError(f"{spot.described} lacks its bounds", spot.node)
+    axes = integers(spot.node, "axes", 3) or tuple(range(len(starts)))
+    steps = integers(spot.node, "steps", 4) or (1,) * len(starts)
+    window = [slice(None)] * len(dims(spot.operand(0)))
+    for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
+        window[axis] = slice(start, None if end < -(1 << 31) else end, step)
+    return window
+
+
+def _same(array: Array) -> Array:
+    return array
+
+
+LAYOUT = {
+    "Identity": moving(_unchanged),
+    "Dropout": moving(_unchanged),
+    "Cast": moving(_cast),
+    "Transpose": moving(_transpose),
+    "Reshape": moving(_reshape),
+    "Flatten": moving(_reshape),
+    "Squeeze": moving(_reshape),
+    "Unsqueeze": moving(_reshape),
+    "Concat": Operator(_concat, _concat_constants),
+    "Split": Operator(_split),
+    "Slice": moving(_slice),
+}
