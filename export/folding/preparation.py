@@ -6,7 +6,6 @@ undo each other, nodes that nobody reads.
 
 import onnx_ir as ir
 from onnx_ir.passes.common import (
-    IdentityEliminationPass,
     RemoveInitializersFromInputsPass,
     RemoveUnusedNodesPass,
     ShapeInferencePass,
@@ -35,10 +34,9 @@ def prepare(model: ir.Model) -> None:
     raise_from_ir_3(model)
     remove_dead(model)
     _infer_shapes(model)
-    IdentityEliminationPass()(model)
     for graph in model.graphs():
         for node in list(graph):
-            if _is_idle_cast(node):
+            if is_operator(node, "Identity") or _is_idle_cast(node):
                 _skip(node)
             elif is_operator(node, "Transpose"):
                 _cancel(node)
