@@ -172,8 +172,7 @@ def _split(spot: Spot) -> Iterator[Gauges]:
 
 
 def _axis(spot: Spot, whole: ir.Value) -> int:
-    named: int | None = spot.node.attributes.get_int("axis", 0)
-    return (named or 0) % len(dims(whole))
+    return range(len(dims(whole)))[spot.node.attributes.get_int("axis", 0)]
 
 
 def _size_along(gauge: Gauge, axis: int) -> int:
