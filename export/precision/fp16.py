@@ -43,7 +43,9 @@ def to_fp16(model: ir.Model, io: Io = "float32") -> ir.Model:
     kept = [name for name in float16.DEFAULT_OP_BLOCK_LIST if name not in NARROWABLE]
     try:
         proto = float16.convert_float_to_float16(
-            ir.to_proto(prepared), keep_io_types=io == "float32", op_block_list=kept
+            _without_types_of_initializers(prepared),
+            keep_io_types=io == "float32",
+            op_block_list=kept,
         )
     except Exception as error:
         raise UsageError(f"--precision fp16: not possible here ({first_line(error)})") from error
@@ -55,6 +57,16 @@ def _prepared(model: ir.Model) -> ir.Model:
     copy = model.clone()
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(copy)
     return copy
+
+
+def _without_types_of_initializers(model: ir.Model) -> onnx.ModelProto:
+    """The model without what it says of them twice: the converter mends only one of the two."""
+    proto: onnx.ModelProto = ir.to_proto(model)
+    initializers = {tensor.name for tensor in proto.graph.initializer}
+    said = [info for info in proto.graph.value_info if info.name not in initializers]
+    del proto.graph.value_info[:]
+    proto.graph.value_info.extend(said)
+    return proto
 
 
 def _sorted(proto: onnx.ModelProto) -> ir.Model:

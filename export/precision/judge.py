@@ -1,6 +1,6 @@
 """What narrower numbers cost: top-1 on held-out samples, before and after."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from export import deviation
 from export.errors import PrecisionError
 from export.precision.feeding import as_typed
-from export.runtime import Runner
 from export.signature import Signature
 from export.sources.original import Feeds
+
+Run = Callable[[Feeds], deviation.Arrays]
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,8 @@ class Judgement:
 
 
 def judge(
-    before: Runner,
-    after: Runner,
+    before: Run,
+    after: Run,
     batches: Sequence[Feeds],
     targets: NDArray[np.int64] | None,
     taken: Signature,

@@ -83,7 +83,7 @@ def _divided(inputs: Inputs) -> Samples:
     targets = inputs.targets[back] if inputs.targets is not None else None
     return Samples(
         Inputs(inputs.values[~back], inputs.origin),
-        Inputs(inputs.values[back], f"kept back of {inputs.origin}", targets),
+        Inputs(inputs.values[back], f"a kept-back quarter of {inputs.origin}", targets),
     )
 
 
@@ -133,11 +133,10 @@ def _folder(path: Path, where: str, original: Original) -> Inputs:
 def _arrays(path: Path, role: str, where: str) -> Mapping[str, Array]:
     """The arrays of a file; that of an .npy file has the name `role`."""
     try:
-        # No pickles: they run what they hold.
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return {role: loaded}
-        with loaded:
+        with path.open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)  # pickles run what they hold
+            if isinstance(loaded, np.ndarray):
+                return {role: loaded}
             wanted = (CALIBRATION, HELD_OUT, TARGETS)
             return {name: loaded[name] for name in wanted if name in loaded}
     except (OSError, ValueError, EOFError, BadZipFile) as error:

@@ -16,7 +16,7 @@ from export import pipeline
 from service.manifest import Manifest
 from service.model import Model, RunOptions, open_model
 from service.preprocessing import image_tensor
-from training import checkpoint, datasets
+from training import checkpoint, datasets, samples_file
 
 PROMISED_ACCURACY = 0.99  # README: at most three of 360 wrong
 
@@ -103,6 +103,17 @@ def test_no_batch_norm_is_left(manifest: Manifest, folder: Path) -> None:
     assert "BatchNormalization" not in operators
     assert manifest.fold.bn_before == len(manifest.fold.nodes) > 0
     assert manifest.fold.bn_after == 0
+
+
+def test_the_samples_beside_it_are_those_of_the_data_set(
+    folder: Path, trained: checkpoint.Checkpoint, held_out: datasets.Samples, tmp_path: Path
+) -> None:
+    samples_file.write(tmp_path / "samples.npz", datasets.load(trained.data))
+    with np.load(tmp_path / "samples.npz") as expected, np.load(folder / "samples.npz") as actual:
+        assert expected.keys() == actual.keys()
+        for name in expected:
+            np.testing.assert_array_equal(actual[name], expected[name])
+        assert len(actual["targets"]) == len(held_out)
 
 
 def test_the_picture_in_readme_is_a_held_out_seven(root: Path, held_out: datasets.Samples) -> None:
