@@ -1,5 +1,6 @@
 """Programs of `torch.export`, from ``.pt2`` files, with their batch norms."""
 
+import copy
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from export.sources.inputs import described, static_shape
 from export.sources.module import OUTPUT, REFERENCE_NAME, check_count
 from export.sources.options import SourceOptions, read_labels
 from export.sources.original import Feeds, Original, Provenance, Reference, wide
-from export.sources.tracing import convert, versions
+from export.sources.tracing import convert, name_batch, quiet, versions
 
 # Operators that behave otherwise in training: which argument says so, by place and name.
 NORMS: Mapping[str, int] = {
@@ -29,11 +30,12 @@ NORMS: Mapping[str, int] = {
     "aten._native_batch_norm_legit_functional.default": 5,
 }
 INFERENCE_NORMS = frozenset({"aten._native_batch_norm_legit_no_training.default"})
+NO_STATISTICS = "aten._native_batch_norm_legit.no_stats"
 TRAINING_NORMS = frozenset(
     {
         "aten._batch_norm_with_update.default",
         "aten._batch_norm_with_update_functional.default",
-        "aten._native_batch_norm_legit.no_stats",
+        NO_STATISTICS,
     }
 )
 DROPOUTS: Mapping[str, int] = {
@@ -67,6 +69,7 @@ def read_program(path: Path, options: SourceOptions) -> Original:
     results = [str(name) for name in program.graph_signature.user_outputs]
     outputs = [OUTPUT] if len(results) == 1 else results
     model = convert(program, inputs=names, outputs=outputs)
+    name_batch(model)
     check_count(model, calls)
     in_float64 = _in_float64(program, names, model, options)
     description, reference = described(model, options, in_float64)
@@ -87,13 +90,16 @@ def _count_batch_norms(program: ExportedProgram, path: Path) -> int:
     for node in program.graph.nodes:
         target = str(node.target)
         if target in TRAINING_NORMS or _trains(node, PLACES.get(target)):
-            kind = "a dropout" if target in DROPOUTS else "a batch norm"
-            raise SourceError(
-                f"{path}: {_module(node)} is {kind} in training mode; call eval() on the module "
-                "and export it again"
-            )
+            raise SourceError(f"{path}: {_module(node)} {_complaint(node, target)}")
         count += target in NORMS or target in INFERENCE_NORMS
     return count
+
+
+def _complaint(node: torch.fx.Node, target: str) -> str:
+    if target == NO_STATISTICS or (target in NORMS and None in node.args[3:5]):
+        return "is a batch norm without running statistics"
+    kind = "dropout" if target in DROPOUTS else "batch norm"
+    return f"is a {kind} in training mode; call eval() on the module and export it again"
 
 
 def _trains(node: torch.fx.Node, place: int | None) -> bool:
@@ -137,7 +143,8 @@ def _in_float64(
 
     graph, shape = signature(model), options.input_shape or static_shape(model)
     try:
-        module = program.module().double()
+        with quiet():
+            module = copy.deepcopy(program.module()).double()  # the graph shares the weights
         for rows in ROWS:
             run(draw(graph.inputs, rows, np.random.default_rng(0), shape))
     except Exception:  # noqa: BLE001 - then the graph itself is evaluated in float64 instead

@@ -34,6 +34,7 @@ LARGEST = 1 << 32  # bytes, unpacked; twice what an artifact can hold
 # PyTorch's own operators, and arithmetic on sizes.
 OPERATOR = re.compile(
     r"torch\.ops\.(aten|prims|torchvision)\.\w+\.\w+|torch\._?sym_\w+|math\.\w+|"
+    r"torch\.ops\.higher_order\.wrap_with_set_grad_enabled|"  # what no_grad() leaves
     r"_operator\.(getitem|add|sub|mul|floordiv|truediv|mod|neg|pow|eq|ne|lt|le|gt|ge|and_|or_)"
 )
 # An expression of sizes, as sympy writes it: ``Add(Symbol('s77', integer=True), Integer(2))``.

@@ -87,6 +87,21 @@ def check_free_batch(model: ir.Model) -> None:
             raise SourceError(f"the module fixes the batch: its {value.name} has {value.shape}")
 
 
+def name_batch(model: ir.Model) -> None:
+    """Call the free first dimension of the first input what ours is called, in place."""
+    shape = model.graph.inputs[0].shape
+    if not shape or isinstance(shape[0], int):
+        return
+    traced = shape[0].value
+    for value in (*model.graph.inputs, *(v for n in model.graph.all_nodes() for v in n.outputs)):
+        if value.shape is not None:
+            value.shape = ir.Shape(BATCH if _named(d) == traced else d for d in value.shape.dims)
+
+
+def _named(size: int | ir.SymbolicDim) -> int | str | None:
+    return size if isinstance(size, int) else size.value
+
+
 def versions() -> dict[str, str]:
     """The version of PyTorch, for the manifest."""
     return {"torch": torch.__version__.partition("+")[0]}
