@@ -80,6 +80,23 @@ class Small(nn.Module):
         return logits
 
 
+class Unpadded(nn.Module):
+    """Two unpadded convolutions of stride 2 with batch norm: (N, 3, H, W) to (N, 10)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 32, 5, stride=2, bias=False)
+        self.bn1 = nn.BatchNorm2d(32)
+        self.conv2 = nn.Conv2d(32, 64, 3, stride=2, bias=False)
+        self.bn2 = nn.BatchNorm2d(64)
+        self.fc = nn.Linear(64, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.bn1(self.conv1(x)))
+        logits: Tensor = self.fc(torch.relu(self.bn2(self.conv2(x))).mean((2, 3)))
+        return logits
+
+
 class ActivationFirst(nn.Module):
     """Conv, ReLU, batch norm, as Keras users write it: nothing folds backward."""
 
@@ -95,6 +112,10 @@ class ActivationFirst(nn.Module):
 
 def small() -> nn.Module:
     return randomize_statistics(Small())
+
+
+def unpadded() -> nn.Module:
+    return randomize_statistics(Unpadded())
 
 
 def activation_first() -> nn.Module:

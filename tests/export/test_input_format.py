@@ -200,6 +200,22 @@ def test_a_factory_becomes_an_artifact_of_bytes(tmp_path: Path) -> None:
     assert built.manifest["parity"]["max_rel_error"] <= built.manifest["parity"]["tolerance"]
 
 
+@pytest.mark.parametrize(
+    ("factory", "operators"),
+    [("small", ["Transpose", "Cast", "Add", "Conv"]), ("unpadded", ["Transpose", "Cast", "Conv"])],
+    ids=["zero padding", "no padding"],
+)
+def test_of_the_normalization_an_addition_is_left_before_zero_padding_and_else_nothing(
+    tmp_path: Path, factory: str, operators: list[str]
+) -> None:
+    source, place = f"tests.export.networks:{factory}", Place(tmp_path, factory, 1)
+    picture = replace(PICTURE, input_shape=(3, 24, 25))
+    built = pipeline.build(source, place, picture, FEW, input_format="image-uint8")
+    found = op_types(onnx.load(built.path))
+    assert found[: len(operators)] == operators
+    assert not {"Sub", "Mul", "Div"} & set(found)
+
+
 def test_parity_is_measured_again_without_being_told_the_format(tmp_path: Path) -> None:
     place = Place(tmp_path, "small", 1)
     built = pipeline.build(SMALL, place, PICTURE, FEW, input_format="image-uint8")
