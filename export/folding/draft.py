@@ -26,6 +26,7 @@ class AffineSite:
         affine: What they do, of the rank of that tensor.
         mean: Typical mean of what it reads, shaped like the affine's arrays.
         deviation: Typical standard deviation of what it reads, likewise.
+        held: Whether it is to stay.
         changed: Whether `affine` is no longer what the nodes compute.
     """
 
@@ -34,6 +35,7 @@ class AffineSite:
     affine: Affine
     mean: Array
     deviation: Array
+    held: bool = False
     changed: bool = False
 
     @property

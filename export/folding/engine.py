@@ -6,45 +6,28 @@ activation into a bound for each channel, then what leaves one Mul or Add of a b
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from itertools import chain, islice
+from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 import onnx_ir as ir
 
 from export.folding import moves, surgery
-from export.folding.constants import RefusalError, described, is_constant, is_operator, label
+from export.folding.constants import RefusalError, is_constant, is_operator, label
 from export.folding.draft import AffineSite, Draft, dims
+from export.folding.listing import Record, entries
 from export.folding.merging import merge_branches
 from export.folding.moves import Candidate
 from export.folding.operators import Rewriting
 from export.folding.preparation import opset_of, prepare, remove_dead
-from export.folding.recognition import batch_norms, chains, is_batch_norm, match
-from export.folding.report import AffineOutcome, FoldReport, Outcome
+from export.folding.recognition import chains
+from export.folding.report import FoldReport, Outcome
 from export.folding.solver import Plan, solve
+from export.folding.transposes import cancel_transposes
 
 Extra = Literal["clamp", "reduce"]
 SAFE: frozenset[Extra] = frozenset()
 ALL: frozenset[Extra] = frozenset({"clamp", "reduce"})
-
-
-@dataclass(eq=False)
-class _Record:
-    """What is known of one affine on the way: its names, and what became of it.
-
-    Attributes:
-        site: The affine.
-        outcome: What became of it.
-        into: Names of the nodes that took it in.
-        through: Names of the tensors that hold other numbers now.
-        refusals: Why each kind of move was refused, the latest.
-    """
-
-    site: AffineSite
-    outcome: Outcome = "kept"
-    into: tuple[str, ...] = ()
-    through: tuple[str, ...] = ()
-    refusals: dict[str, RefusalError] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -93,16 +76,22 @@ class _Engine:
         self._model, self._extras = model, extras
         opset = opset_of(model)
         self._draft = Draft(opset, _taken_names(model))
-        self._records: dict[AffineSite, _Record] = {}
+        self._records: dict[AffineSite, Record] = {}
         for graph in model.graphs():
-            for site in chains(iter(graph), opset):
+            cancel_transposes(self._draft, graph)
+            remove_dead(model)
+            for site in list(chains(iter(graph), opset)):
                 if _is_target(site):
-                    self._draft.add_site(site)
-                    self._records[site] = _Record(site)
-        self._held = {
-            site for site in self._records if any(label(node) in keep for node in site.nodes)
-        }
-        self._entries = list(_entries(model, self._draft))
+                    self._add(site, keep)
+        self._entries = list(entries(model, self._draft))
+
+    def _add(self, site: AffineSite, keep: frozenset[str]) -> None:
+        self._draft.add_site(site)
+        if site.affine.is_identity and not site.has_batch_norm:
+            surgery.bypass(self._draft, site)
+            return
+        site.held = any(label(node) in keep for node in site.nodes)
+        self._records[site] = Record(site)
 
     def run(self) -> None:
         """Make all moves."""
@@ -111,6 +100,8 @@ class _Engine:
             pass
         for site in dict.fromkeys(self._draft.sites.values()):
             surgery.write(self._draft, site)
+        for graph in self._model.graphs():
+            cancel_transposes(self._draft, graph)
         self._draft.finish()
 
     def _round(self) -> bool:
@@ -139,12 +130,12 @@ class _Engine:
         """Try every affine that is left once."""
         changed = False
         for site in dict.fromkeys(self._draft.sites.values()):
-            if site.nodes[0] in self._draft.sites and site not in self._held:  # not gone meanwhile
+            if site.nodes[0] in self._draft.sites and not site.held:  # nor gone meanwhile
                 changed |= self._move(self._records[site], candidates(site), bounds)
         return changed
 
     def _move(
-        self, record: _Record, candidates: Iterator[Callable[[], Candidate]], bounds: _Bounds
+        self, record: Record, candidates: Iterator[Callable[[], Candidate]], bounds: _Bounds
     ) -> bool:
         """Take the first move of an affine that is allowed; whether there was one."""
         if record.site.affine.is_identity:
@@ -170,7 +161,7 @@ class _Engine:
 
     def _apply(
         self,
-        record: _Record,
+        record: Record,
         candidate: Candidate,
         plan: Plan,
         rewritings: Mapping[ir.Node, Rewriting],
@@ -191,7 +182,7 @@ class _Engine:
         self._close(record, "clamped" if clamps else candidate.outcome, tuple(into), through)
 
     def _close(
-        self, record: _Record, outcome: Outcome, into: tuple[str, ...], through: tuple[str, ...]
+        self, record: Record, outcome: Outcome, into: tuple[str, ...], through: tuple[str, ...]
     ) -> None:
         record.outcome = outcome
         record.into = tuple(dict.fromkeys((*record.into, *into)))
@@ -243,74 +234,6 @@ def _is_target(site: AffineSite) -> bool:
         and len(dims(site.source)) != 2
     )
     return not is_bias
-
-
-_Entry = Callable[[dict[AffineSite, _Record]], AffineOutcome]
-
-
-def _entries(model: ir.Model, draft: Draft) -> Iterator[_Entry]:
-    """What the report lists, in the order of the graph."""
-    seen: set[AffineSite] = set()
-    for node in ir.traversal.RecursiveGraphIterator(model.graph):
-        site = draft.sites.get(node)
-        if is_batch_norm(node):
-            yield _refused(node, draft.opset) if site is None else _batch_norm(node, site)
-        elif site is not None and site not in seen and not site.has_batch_norm and _is_listed(site):
-            yield _affine(site)
-        if site is not None:
-            seen.add(site)
-    for function in model.functions.values():
-        for node in batch_norms(function):
-            yield _kept(node, "it stands in a function of the model")
-
-
-def _is_listed(site: AffineSite) -> bool:
-    """Whether a chain could stand for a batch norm; a lone scalar is arithmetic of another kind."""
-    sizes = chain(site.affine.scale.shape, site.affine.shift.shape)
-    return len(site.nodes) > 1 or any(size > 1 for size in sizes)
-
-
-def _refused(node: ir.Node, opset: int) -> _Entry:
-    try:
-        match(node, opset)
-    except RefusalError as refusal:
-        return _kept(node, str(refusal))
-    raise AssertionError(f"{described(node)} was recognised and is in no site")  # pragma: no cover
-
-
-def _kept(node: ir.Node, reason: str) -> _Entry:
-    outcome = AffineOutcome(label(node), "batch_norm", "kept", reason=reason)
-    return lambda _: outcome
-
-
-def _batch_norm(node: ir.Node, site: AffineSite) -> _Entry:
-    name = label(node)
-    return lambda records: _outcome(name, "batch_norm", records[site])
-
-
-def _affine(site: AffineSite) -> _Entry:
-    name = label(site.nodes[-1])
-    return lambda records: _outcome(name, "affine", records[site])
-
-
-def _outcome(name: str, kind: Literal["batch_norm", "affine"], record: _Record) -> AffineOutcome:
-    if record.outcome not in {"kept", "reduced"}:
-        return AffineOutcome(name, kind, record.outcome, record.into, record.through)
-    reasons, blockers = _reasons(record.refusals)
-    return AffineOutcome(name, kind, record.outcome, record.into, record.through, reasons, blockers)
-
-
-def _reasons(refusals: dict[str, RefusalError]) -> tuple[str, tuple[str, ...]]:
-    """The reasons against going back and against going forward, and the nodes they name."""
-    ways = {"folded_backward": "backward", "folded_forward": "forward"}
-    told = [(way, refusals[outcome]) for outcome, way in ways.items() if outcome in refusals]
-    if not told:
-        told = list(refusals.items())[:1]
-    texts = [str(refusal) for _, refusal in told]
-    blockers = tuple(dict.fromkeys(r.node for _, r in told if r.node is not None))
-    if len(set(texts)) == 1:
-        return texts[0], blockers
-    return "; ".join(f"{way}: {text}" for (way, _), text in zip(told, texts, strict=True)), blockers
 
 
 def _taken_names(model: ir.Model) -> set[str]:

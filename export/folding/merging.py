@@ -131,8 +131,8 @@ def _branches(draft: Draft, node: ir.Node, sign: float) -> Iterator[Branch]:
 
 def _branch(draft: Draft, value: ir.Value, sign: float) -> Iterator[Branch]:
     producer = value.producer()
-    if producer is not None and producer in draft.sites and _is_private(value):
-        site = draft.sites[producer]
+    site = None if producer is None else draft.sites.get(producer)
+    if site is not None and not site.held and _is_private(value):
         yield Branch(value, sign, site.source, site=site)
     elif producer is not None and is_operator(producer, *SUMS) and _is_private(value):
         yield from _branches(draft, producer, sign)

@@ -1,7 +1,6 @@
 """Bringing a model to where it can be folded: constants are constants, shapes are known.
 
-What does nothing goes first: casts to the type that is there, identities, pairs of transposes that
-undo each other, nodes that nobody reads.
+What does nothing goes first: casts to the type that is there, identities, nodes that nobody reads.
 """
 
 import onnx_ir as ir
@@ -38,8 +37,6 @@ def prepare(model: ir.Model) -> None:
         for node in list(graph):
             if is_operator(node, "Identity") or _is_idle_cast(node):
                 _skip(node)
-            elif is_operator(node, "Transpose"):
-                _cancel(node)
     remove_dead(model)
 
 
@@ -67,21 +64,8 @@ def _is_idle_cast(node: ir.Node) -> bool:
     return source is not None and source.dtype == node.attributes.get_int("to")
 
 
-def _cancel(node: ir.Node) -> None:
-    """Take out a transpose that undoes the one before it."""
-    first = node.inputs[0].producer() if node.inputs[0] is not None else None
-    if first is None or not is_operator(first, "Transpose") or first.inputs[0] is None:
-        return
-    orders = [tuple(one.attributes.get_ints("perm", ())) for one in (first, node)]
-    if not all(orders):
-        return
-    if tuple(orders[0][axis] for axis in orders[1]) == tuple(range(len(orders[0]))):
-        _skip(node, first.inputs[0])
-
-
-def _skip(node: ir.Node, source: ir.Value | None = None) -> None:
+def _skip(node: ir.Node) -> None:
     """Let what reads a node read its source, unless the node writes an output of the graph."""
-    source = source or node.inputs[0]
-    output = node.outputs[0]
+    source, output = node.inputs[0], node.outputs[0]
     if source is not None and not output.is_graph_output():
         output.replace_all_uses_with(source)

@@ -89,12 +89,23 @@ def reshaped(array: Array, before: Dims, after: Dims, spot: Spot) -> Array:
     head, tail = array.shape[:front], array.shape[array.ndim - back :]
     if math.prod(inner) == 1:
         return array.reshape(*head, *(1,) * len(target), *tail)
-    sizes = [size for size in middle if isinstance(size, int)]
-    shape = [size for size in target if isinstance(size, int)]
-    if len(sizes) < len(middle) or len(shape) < len(target):
+    sizes, shape = _resolved(middle, target), _resolved(target, middle)
+    if sizes is None or shape is None:
         raise RefusalError(f"{spot.described} joins axes whose sizes are not known", spot.node)
     full = np.broadcast_to(array, (*head, *sizes, *tail))
     return narrowed(full.reshape(*head, *shape, *tail))
+
+
+def _resolved(own: Dims, other: Dims) -> list[int] | None:
+    """Sizes of which one is not known, by those on the other side; None if that cannot be told."""
+    known = [size for size in own if isinstance(size, int)]
+    if len(known) == len(own):
+        return known
+    theirs = [size for size in other if isinstance(size, int)]
+    if len(known) < len(own) - 1 or len(theirs) < len(other) or 0 in known:
+        return None
+    missing = math.prod(theirs) // math.prod(known)
+    return [size if isinstance(size, int) else missing for size in own]
 
 
 def _common(before: Dims, after: Dims) -> tuple[int, int]:
@@ -176,7 +187,8 @@ def _axis(spot: Spot, whole: ir.Value) -> int:
 
 
 def _size_along(gauge: Gauge, axis: int) -> int:
-    return max(gauge.primary.scale.shape[axis], gauge.primary.shift.shape[axis])
+    sizes: list[int] = [part.shape[axis] for part in (gauge.primary.scale, gauge.primary.shift)]
+    return max(sizes)
 
 
 def _sliced(
