@@ -20,6 +20,7 @@ from export.folding.draft import AffineSite, Draft
 from export.folding.gauge import Gauge
 
 Gauges = Mapping[ir.Value, Gauge]
+Change = Callable[[Array], Array]  # what it does to the array of a gauge
 
 
 @dataclass(frozen=True)
