@@ -1,6 +1,7 @@
 """Operators that only move numbers: what is stored in one place is stored so in the other.
 
-Identity, Dropout, Cast, Transpose, Reshape, Flatten, Squeeze, Unsqueeze and Slice. A gauge goes through them as an array of its own, so that they move it as they move the tensor.
+Identity, Dropout, Cast, Transpose, Reshape, Flatten, Squeeze, Unsqueeze and Slice. A gauge goes
+through them as an array of its own, so that they move it as they move the tensor.
 """
 
 import math
