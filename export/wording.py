@@ -7,7 +7,7 @@ from typing import Any
 from export.folding.report import AffineOutcome, Decision, Kind
 
 NOTHING = "The model has no BatchNormalization."
-SHOWN_NAMES = 3  # more fill the lines of a table; the whole list stands in the manifest
+SHOWN_NAMES = 4  # more fill the lines of a table; the whole list stands in the manifest
 
 # What an outcome is called, in sentences, counts and marks.
 WORDS = {
@@ -44,7 +44,7 @@ def details(outcome: AffineOutcome) -> str:
     parts = [f"{what}into {listed(outcome.into)}"] if outcome.into else []
     parts += [outcome.reason] if outcome.reason else []
     said = ": ".join(parts)
-    unnamed = [name for name in outcome.blocked_by if name not in (outcome.reason or "")]
+    unnamed = [name for name in outcome.blocked_by if f"'{name}'" not in (outcome.reason or "")]
     return f"{said} (forbidden by {listed(unnamed)})".strip() if unnamed else said
 
 
@@ -64,8 +64,7 @@ def listed(names: Sequence[str]) -> str:
     """Names in a row, of many the first ones and the last."""
     if len(names) <= SHOWN_NAMES:
         return ", ".join(names)
-    first, hidden = names[: SHOWN_NAMES - 1], len(names) - SHOWN_NAMES
-    return f"{', '.join(first)}, … {hidden} more …, {names[-1]}"
+    return f"{names[0]}, {names[1]}, … {len(names) - 3} more …, {names[-1]}"
 
 
 def summaries(outcomes: Sequence[AffineOutcome]) -> list[str]:

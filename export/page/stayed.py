@@ -1,6 +1,6 @@
 """What stayed: each with its reason, and the graph around it before and after."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import onnx_ir as ir
 from onnx_ir.passes.common import ShapeInferencePass
@@ -14,6 +14,7 @@ from export.wording import details, word
 
 MOST_PICTURES = 20  # of about 10 kB each; who has more looks for one cause, not at each
 OPEN_PICTURES = 3  # the others open at a click: a list of them stays one that can be read
+AFFINES = frozenset({"BatchNormalization", "Mul", "Add", "Sub", "Div"})
 
 LEGEND = (
     "Data flows down; under a name stands the shape of its output. "
@@ -55,6 +56,12 @@ class _Graph:
             output.name: node for node in reversed(nodes) for output in node.outputs if output.name
         }
 
+    def of(self, other: ir.Node) -> ir.Node | None:
+        """The node that has the name of a node of another graph, or puts out what it put out."""
+        outputs = [self.by_output.get(output.name or "") for output in other.outputs]
+        found = [node for node in (self.by_name.get(label(other)), *outputs) if node is not None]
+        return found[0] if found else None
+
 
 def _article(outcome: AffineOutcome, before: _Graph, after: _Graph, opened: str) -> str:
     old = before.by_name.get(outcome.name)
@@ -71,14 +78,21 @@ def _article(outcome: AffineOutcome, before: _Graph, after: _Graph, opened: str)
 
 
 def _left(outcome: AffineOutcome, old: ir.Node | None, after: _Graph) -> ir.Node | None:
-    """What is left of it: the node of its name, of its output, or that took the rest in."""
-    if outcome.name in after.by_name:
-        return after.by_name[outcome.name]
-    for output in old.outputs if old is not None else ():
-        if output.name and output.name in after.by_output:
-            return after.by_output[output.name]
-    known = (after.by_name.get(name) for name in outcome.into)
+    """What is left of it: the node of its name or its output, or one that took the rest in."""
+    for node in _chain(old):
+        found = after.of(node)
+        if found is not None:
+            return found
+    known = (after.by_name.get(name) for name in (outcome.name, *outcome.into))
     return next((node for node in known if node is not None), None)
+
+
+def _chain(node: ir.Node | None) -> Iterator[ir.Node]:
+    """A node and the affines behind it: they become one, which has the last one's name."""
+    while node is not None:
+        yield node
+        readers = [use.node for output in node.outputs for use in output.uses()]
+        node = readers[0] if len(readers) == 1 and readers[0].op_type in AFFINES else None
 
 
 def _picture(when: str, outcome: AffineOutcome, node: ir.Node | None) -> str:

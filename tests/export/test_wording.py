@@ -34,12 +34,12 @@ def test_an_outcome_of_another_version_is_said_as_it_is() -> None:
 
 def test_why_something_stays_and_what_forbids_more_are_said_once() -> None:
     named = outcome("kept", reason="Sigmoid 'gate' is not linear", blocked_by=("gate",))
-    unnamed = outcome("reduced", reason="a shift meets padding", blocked_by=("stem",))
+    unnamed = outcome("reduced", reason="a shift meets padding", blocked_by=("shift",))
     partly = outcome("reduced", into=("next",), reason="its shift meets padding")
 
     assert wording.sentence(named) == "kept: Sigmoid 'gate' is not linear"
     assert wording.sentence(unnamed) == (
-        "reduced to one operator: a shift meets padding (forbidden by stem)"
+        "reduced to one operator: a shift meets padding (forbidden by shift)"
     )
     assert wording.sentence(partly) == (
         "reduced to one operator: the rest into next: its shift meets padding"
@@ -49,7 +49,8 @@ def test_why_something_stays_and_what_forbids_more_are_said_once() -> None:
 def test_of_many_names_the_first_and_the_last_are_shown() -> None:
     names = [f"t{index}" for index in range(20)]
 
-    assert wording.listed(names[:3]) == "t0, t1, t2"
+    assert wording.listed(names[:4]) == "t0, t1, t2, t3"
+    assert wording.listed(names[:5]) == "t0, t1, … 2 more …, t4"
     assert wording.listed(names) == "t0, t1, … 17 more …, t19"
 
 

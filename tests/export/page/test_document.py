@@ -7,13 +7,14 @@ from html.parser import HTMLParser
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import onnx_ir as ir
 import pytest
 
 from export import page
 from export.folding.report import AffineOutcome
 from export.page.stayed import MOST_PICTURES, OPEN_PICTURES
-from tests.export.graphs import model
+from tests.export.graphs import bn, model, norm
 from tests.export.page.graphs import gated, kept, manifest
 from tests.service.zoo import manifest_document_v1
 
@@ -112,6 +113,18 @@ def test_what_the_fold_renamed_is_found_by_what_it_puts_out() -> None:
 
     assert html.count("<svg") == 2
     assert "<title>BatchNormalization other</title>" in html
+
+
+def test_what_is_left_of_several_in_a_row_has_the_name_of_the_last() -> None:
+    """As of a batch norm with a Mul and an Add behind it, which become one node."""
+    arrays = {"k": np.ones((1, 4, 1, 1), np.float32), **norm(4, dtype=np.float32)}
+    shapes: Any = {"inputs": "float[n,4,2,2] x", "outputs": "float[n,4,2,2] z"}
+    before = model(f"{bn('x')} m = Mul(y, k) a = Add(m, k) z = Sigmoid(a)", arrays, **shapes)
+    after = model("a = Mul(x, k) z = Sigmoid(a)", arrays, **shapes)
+
+    html = page.compose(manifest([kept("y")]), ir.from_proto(before), ir.from_proto(after))
+
+    assert html.count('<g class="box affine"><title>Mul a</title>') == 1
 
 
 def test_what_took_the_rest_in_is_shown_where_nothing_else_is_left() -> None:
