@@ -1,4 +1,4 @@
-"""The command ``foldserve-export``: build, inspect, verify.
+"""The command ``foldserve-export``: build, fold, inspect, verify.
 
 Exit codes: 0 done; 1 what was checked is not so (parity, nothing folded); 2 bad usage or input.
 """
@@ -13,12 +13,14 @@ import onnx_ir as ir
 import typer
 from typer.core import TyperGroup
 
-from export import latency, manifest, pipeline, report
+from export import latency, manifest, pipeline, plain, report, wording
 from export.artifact import PAGE_FILE, Place
 from export.cli_options import (
     Calibration,
     Color,
     CropFraction,
+    FoldMode,
+    FoldTarget,
     Format,
     HeldOut,
     Input,
@@ -84,6 +86,8 @@ def build(
     std: Std = None,
     resize_filter: ResizeFilter = None,
     crop_fraction: CropFraction = None,
+    fold_mode: FoldMode = "fast",
+    target: FoldTarget = "cpu",
     input_format: Format = "float32",
     precision: Precision = None,
     io: IoType = "float32",
@@ -121,6 +125,8 @@ def build(
                 ParityOptions(samples, seed, tolerance),
                 allow_unfolded=allow_unfolded,
                 force=force,
+                mode=fold_mode,
+                target=target,
                 input_format=input_format,
                 precision=narrow,
             )
@@ -135,6 +141,41 @@ def build(
         report.print_precision(console, built.reduced)
     console.print(f"Wrote {built.path.with_name(PAGE_FILE)}", soft_wrap=True)
     console.print(f"Wrote {built.path}", soft_wrap=True)
+
+
+@app.command()
+def fold(
+    source: Annotated[Path, typer.Argument(metavar="IN.onnx", help="Any ONNX file.")],
+    result: Annotated[Path, typer.Argument(metavar="OUT.onnx", help="The file to write.")],
+    fold_mode: FoldMode = "fast",
+    target: FoldTarget = "cpu",
+    input_shape: Input = None,
+    samples: Annotated[
+        int, typer.Option(min=0, help="Inputs to verify on against float64; 0 does not verify.")
+    ] = plain.SAMPLES,
+    seed: Seed = 0,
+    force: Annotated[bool, typer.Option("--force", help="Replace OUT.onnx.")] = False,
+) -> None:
+    """Fold the batch norms of IN.onnx, verify the result and write OUT.onnx; nothing else."""
+    console = report.console()
+    with console.status(f"Folding and verifying {source}"):
+        done = plain.fold_file(
+            source,
+            result,
+            fold_mode,
+            target,
+            input_shape=parse_shape(input_shape),
+            samples=samples,
+            seed=seed,
+            force=force,
+        )
+    decision = f"Fold {fold_mode} for {target}: {wording.moves(done.folded.decision)}."
+    report.print_fold(console, done.folded.report.nodes, decision)
+    if done.parity is not None:
+        report.print_parity(console, asdict(done.parity))
+    if done.unverified is not None:
+        console.print(f"Not verified: {done.unverified}")
+    console.print(f"Wrote {result}", soft_wrap=True)
 
 
 @app.command()

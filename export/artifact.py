@@ -118,6 +118,19 @@ def write(
     return place.model
 
 
+def write_file(path: Path, data: bytes) -> None:
+    """Write one file whole, or not at all.
+
+    Raises:
+        ArtifactError: It cannot be written.
+    """
+    try:
+        with _replacing(path) as file:
+            file.write(data)
+    except OSError as error:
+        raise ArtifactError(f"{path} cannot be written: {error.strerror}") from error
+
+
 def _beside(
     place: Place, checkpoint: Path | None, page: str | None
 ) -> Iterator[tuple[Path, bytes]]:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from export.folding import Mode, Target
 from export.input_format import InputFormat
 from export.precision import Io, Kind
 
@@ -45,6 +46,15 @@ Format = Annotated[
         "of decoded images, channels last, and the graph does the rest.",
     ),
 ]
+FoldMode = Annotated[
+    Mode,
+    typer.Option(
+        "--fold",
+        help="Which moves: safe leaves no operator behind; all removes every batch norm that can "
+        "be removed exactly; fast takes of these what measures faster.",
+    ),
+]
+FoldTarget = Annotated[Target, typer.Option("--target", help="The device that fast decides for.")]
 Samples = Annotated[
     int | None, typer.Option(min=1, help="Inputs to verify on.", show_default="64, or 16 large")
 ]

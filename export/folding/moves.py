@@ -62,8 +62,10 @@ def removals(site: AffineSite) -> Iterator[Callable[[], Candidate]]:
 
 
 def reductions(site: AffineSite) -> Iterator[Callable[[], Candidate]]:
-    """The ways to leave one Mul or one Add of an affine."""
+    """The ways to leave fewer operators of an affine: itself as one, or one Mul, or one Add."""
     affine = site.affine
+    if site.cost > site.cost_of(affine):
+        yield lambda: Candidate("reduced", rest=affine)
     if affine.only_scales or affine.only_shifts:
         return
     zero, one = np.zeros_like(affine.shift), np.ones_like(affine.scale)

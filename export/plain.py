@@ -1,0 +1,82 @@
+"""From one ONNX file to another with its batch norms folded, for those who want no more."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx_ir as ir
+
+from export import artifact, latency, verify
+from export.errors import SourceError, UsageError
+from export.folding import Folded, Mode, Target, fold
+from export.sources.onnx import read_onnx
+from export.sources.options import SourceOptions
+from export.sources.original import Original
+from export.verify import Parity
+
+# Enough to tell a wrong fold from a right one; each takes seconds in float64 at 224 x 224.
+SAMPLES = 4
+
+
+@dataclass(frozen=True)
+class FoldedFile:
+    """A file that was folded.
+
+    Attributes:
+        folded: The model and what was done to it.
+        parity: What was measured against float64; None if it was not.
+        unverified: Why it could not be; None if it was, or was not asked for.
+    """
+
+    folded: Folded[ir.Model]
+    parity: Parity | None = None
+    unverified: str | None = None
+
+
+def fold_file(
+    source: Path,
+    result: Path,
+    mode: Mode = "fast",
+    target: Target = "cpu",
+    *,
+    input_shape: tuple[int, ...] | None = None,
+    samples: int = SAMPLES,
+    seed: int = 0,
+    force: bool = False,
+) -> FoldedFile:
+    """Fold the batch norms of an ONNX file and write the result to another.
+
+    Args:
+        source: The file to read.
+        result: The file to write.
+        mode: Which moves to take; see `export.folding.fold`.
+        target: The device to choose them for.
+        input_shape: Of one input without the batch, for a graph that leaves it free.
+        samples: How many inputs to verify on; 0 does not verify.
+        seed: Seed of these inputs.
+        force: Replace `result` if it exists.
+
+    Raises:
+        ExportError: A file cannot be read or written, or the result does not compute the same;
+            nothing was written.
+    """
+    if result.exists() and not force:
+        raise UsageError(f"{result} exists: take another name, or --force")
+    original = read_onnx(source, SourceOptions(input_shape=input_shape))
+    measure = latency.measuring(original.model, target, original.input.shape)
+    folded = fold(original.model, mode, target, measure=measure)
+    data = artifact.serialize(folded.model)
+    done = _verified(original, folded, data, samples, seed) if samples else FoldedFile(folded)
+    artifact.write_file(result, data)
+    return done
+
+
+def _verified(
+    original: Original, folded: Folded[ir.Model], data: bytes, samples: int, seed: int
+) -> FoldedFile:
+    """Measure the result; where inputs cannot be drawn, or tell nothing, say so."""
+    try:
+        measured = verify.measure(original, data, samples=samples, seed=seed)
+    except SourceError as error:
+        return FoldedFile(folded, unverified=str(error))
+    verify.check(measured)
+    return FoldedFile(folded, measured)
