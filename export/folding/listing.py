@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from export.folding.constants import RefusalError, described, label
 from export.folding.draft import AffineSite, Draft
-from export.folding.recognition import batch_norms, is_batch_norm, match
+from export.folding.recognition import is_batch_norm, match
 from export.folding.report import AffineOutcome, Kind, Outcome
 
 
@@ -57,9 +57,6 @@ def entries(model: ir.Model, draft: Draft) -> Iterator[Entry]:
             yield _affine(site)
         if site is not None:
             seen.add(site)
-    for function in model.functions.values():
-        for node in batch_norms(function):
-            yield _kept(node, "it stands in a function of the model")
 
 
 def _is_listed(site: AffineSite) -> bool:

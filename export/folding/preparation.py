@@ -5,12 +5,14 @@ What does nothing goes first: casts to the type that is there, identities, nodes
 
 import onnx_ir as ir
 from onnx_ir.passes.common import (
+    InlinePass,
     RemoveInitializersFromInputsPass,
     RemoveUnusedNodesPass,
     ShapeInferencePass,
 )
 
 from export.folding.constants import is_operator
+from export.folding.recognition import batch_norms
 
 OVERRIDABLE_SINCE_IR = 4  # before, every initializer had to be listed as an input
 
@@ -29,8 +31,13 @@ def raise_from_ir_3(model: ir.Model) -> None:
 
 
 def prepare(model: ir.Model) -> None:
-    """Bring a model to where initializers are constants, all nodes count and shapes are known."""
+    """Bring a model to where initializers are constants, all nodes count and shapes are known.
+
+    Functions that hold batch norms are inlined: each call has constants of its own.
+    """
     raise_from_ir_3(model)
+    if any(batch_norms(function) for function in model.functions.values()):
+        InlinePass()(model)
     remove_dead(model)
     _infer_shapes(model)
     for graph in model.graphs():
