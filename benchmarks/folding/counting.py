@@ -10,6 +10,7 @@ besides batch norms these are counted:
   name. ONNX Runtime writes batch norms so that it does not fold.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -18,8 +19,6 @@ import onnx
 ARITHMETIC = frozenset({"Mul", "Add", "Sub", "Div"})
 CLAMPS = frozenset({"Max", "Min"})
 PRODUCTS = frozenset({"MatMul", "Gemm"})
-# What only carries or reshapes a constant that an exporter put behind it.
-CARRIERS = frozenset({"Identity", "Unsqueeze", "Squeeze", "Reshape", "Cast", "Transpose"})
 Shape = tuple[int, ...]
 
 
@@ -68,14 +67,19 @@ def _nodes(nodes: "Iterator[onnx.NodeProto] | list[onnx.NodeProto]") -> Iterator
 
 
 def _constant_shapes(model: onnx.ModelProto, nodes: list[onnx.NodeProto]) -> dict[str, Shape]:
-    """The shapes of what is constant, by name. A carrier's result is as long as what it carries."""
+    """The shapes of what is constant, by name; what is computed from constants alone is one too.
+
+    Its shape is that of its largest operand, which is right but for axes of size 1: those that an
+    Unsqueeze adds, for example.
+    """
     shapes = {one.name: tuple(one.dims) for one in model.graph.initializer}
     for node in nodes:
         if node.op_type == "Constant":
             tensors = [one.t for one in node.attribute if one.name == "value"]
             shapes[node.output[0]] = tuple(tensors[0].dims) if tensors else ()
-        elif node.op_type in CARRIERS and node.input[0] in shapes:
-            shapes[node.output[0]] = shapes[node.input[0]]
+        elif node.input and all(name in shapes for name in node.input if name):
+            operands = [shapes[name] for name in node.input if name]
+            shapes[node.output[0]] = max(operands, key=math.prod)
     return shapes
 
 

@@ -1,12 +1,16 @@
-"""Start a tool in a process of its own, with a time limit."""
+"""Start a tool in a process of its own, with a time limit for every model."""
 
 import json
+import queue
 import subprocess
 import sys
+import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
-from benchmarks.folding.tools import OWN
+from benchmarks.folding.tools import MARK, OWN
 
 ROOT = Path(__file__).parents[2]  # of the repository: where `python -m benchmarks...` works
 
@@ -19,7 +23,7 @@ class Attempt:
         path: Of the folded model; None where there is none.
         version: Of the tool.
         seconds: To fold what was loaded.
-        failure: "missing", "time limit", "crash (signal 11)" or what it raised.
+        failure: That it is missing, took too long, crashed, or what it raised.
         invalid: Why the result is no valid model.
     """
 
@@ -30,42 +34,81 @@ class Attempt:
     invalid: str | None = None
 
 
-def attempt(tool: str, source: Path, target: Path, limit_s: float, peers: Path) -> Attempt:
-    """Run one tool.
+def attempts(
+    tool: str, files: Sequence[tuple[Path, Path]], limit_s: float, peers: Path
+) -> list[Attempt]:
+    """Run one tool on several models, in as few processes as it survives.
 
     Args:
         tool: A name in `tools.TOOLS`.
-        source: The model.
-        target: Where the folded model goes.
-        limit_s: After so many seconds it is ended.
+        files: Of every model, and where the folded one goes.
+        limit_s: After so many seconds on one model the process is ended.
         peers: The Python that has the peers; this project's own modes run with this one.
+
+    Returns:
+        One of each model, in order.
     """
     python = sys.executable if tool in OWN else str(peers)
-    files = [str(source.resolve()), str(target.resolve())]
-    command = [python, "-m", "benchmarks.folding.tools", tool, *files]
-    try:
-        done = subprocess.run(  # noqa: S603 - the interpreter and files that the user named
-            command, cwd=ROOT, capture_output=True, timeout=limit_s, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return Attempt(failure=f"not done in {limit_s:.0f} s")
-    return _understood(done, target)
+    command = [python, "-m", "benchmarks.folding.tools", tool]
+    done: list[Attempt] = []
+    while len(done) < len(files):
+        done += one_process(command, files[len(done) :], limit_s)
+    return done
 
 
-def _understood(done: "subprocess.CompletedProcess[bytes]", target: Path) -> Attempt:
-    if done.returncode < 0:
-        return Attempt(failure=f"crash (signal {-done.returncode})")
-    lines = done.stdout.decode(errors="replace").strip().splitlines()
-    try:
-        said = json.loads(lines[-1]) if lines else None
-    except ValueError:
-        said = None
-    if not isinstance(said, dict):
-        return Attempt(failure=f"exit {done.returncode} without a word")
-    if "missing" in said:
-        return Attempt(failure=f"missing: {said['missing']}")
-    if "failed" in said:
-        return Attempt(failure=str(said["failed"]))
+def one_process(
+    command: Sequence[str], files: Sequence[tuple[Path, Path]], limit_s: float
+) -> list[Attempt]:
+    """Run a program that says one line a model, for as long as it goes.
+
+    Args:
+        command: The program, to which the files are added.
+        files: Of every model, and where the folded one goes.
+        limit_s: How long it may be silent.
+
+    Returns:
+        At least one attempt; fewer than files if the last of them took the program down.
+    """
+    names = [str(path.resolve()) for pair in files for path in pair]
+    done: list[Attempt] = []
+    with subprocess.Popen(  # noqa: S603 - the interpreter and files that the user named
+        [*command, *names], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        lines = _lines(process.stdout)
+        for _, target in files:
+            try:
+                line = lines.get(timeout=limit_s)
+            except queue.Empty:
+                process.kill()
+                return [*done, Attempt(failure=f"not done in {limit_s:.0f} s")]
+            if line is None:
+                return [*done, Attempt(failure=_ending(process.wait()))]
+            done.append(_understood(line, target))
+    return done
+
+
+def _lines(stream: IO[str] | None) -> "queue.SimpleQueue[str | None]":
+    """The lines that a program says to us, read in a thread; then None."""
+    lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+
+    def read() -> None:
+        for line in stream or ():
+            if line.startswith(MARK):  # tools print things of their own
+                lines.put(line.removeprefix(MARK))
+        lines.put(None)
+
+    threading.Thread(target=read, daemon=True).start()
+    return lines
+
+
+def _ending(code: int) -> str:
+    return f"crash (signal {-code})" if code < 0 else f"exit {code}"
+
+
+def _understood(line: str, target: Path) -> Attempt:
+    said = json.loads(line)
+    if failure := said.get("failure"):
+        return Attempt(failure=failure, version=said.get("version"))
     return Attempt(
         path=target,
         version=said["version"],

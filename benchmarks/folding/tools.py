@@ -4,10 +4,10 @@ A program of its own, so that one that crashes or hangs takes nothing with it, a
 live in another virtual environment than this project. Besides peers it imports onnx, numpy and
 onnxruntime alone:
 
-    python -m benchmarks.folding.tools onnxslim in.onnx out.onnx
+    python -m benchmarks.folding.tools onnxslim in.onnx out.onnx [in.onnx out.onnx ...]
 
-It prints one line of JSON: `version`, `seconds` to fold what is loaded already, and `invalid`, why
-the result is no valid model or null.
+Of every model it prints one line of JSON: `version`, `seconds` to fold what is loaded already, and
+`invalid`, why the result is no valid model or null; or `failure`, why there is none.
 """
 
 import importlib
@@ -15,10 +15,11 @@ import importlib.metadata
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+MARK = "@@ "  # begins a line that is ours: tools print things of their own
 Fold = Callable[[Any], Any]
 
 
@@ -87,25 +88,37 @@ TOOLS: Mapping[str, tuple[str, Callable[[], Fold]]] = {
 OWN = ("safe", "fast", "all")
 
 
-def main(name: str, source: Path, target: Path) -> dict[str, object]:
-    """Fold one file with one tool and check the result.
+def main(name: str, files: Sequence[str]) -> None:
+    """Fold files with one tool, and say what came of each.
 
-    Returns:
-        What is printed.
+    Args:
+        name: Of the tool.
+        files: A model, where its folded twin goes, the next model, and so on.
     """
-    onnx = importlib.import_module("onnx")
     package, load = TOOLS[name]
-    fold = load()
-    model = onnx.load(source)
-    begin = time.perf_counter()
-    folded = fold(model)
-    seconds = time.perf_counter() - begin
-    onnx.save(folded, target)
-    return {
-        "version": importlib.metadata.version(package),
-        "seconds": seconds,
-        "invalid": why_invalid(target),
-    }
+    try:
+        fold = load()
+        version = importlib.metadata.version(package)
+    except (ImportError, importlib.metadata.PackageNotFoundError) as error:
+        for _ in files[::2]:
+            _say({"failure": f"missing: {error.name}"})
+        return
+    for source, target in zip(files[::2], files[1::2], strict=True):
+        _say({"version": version, **attempt(fold, source, target)})
+
+
+def attempt(fold: Fold, source: str, target: str) -> dict[str, object]:
+    """Fold one file and check the result; what a line says."""
+    onnx = importlib.import_module("onnx")
+    try:
+        model = onnx.load(source)
+        begin = time.perf_counter()
+        folded = fold(model)
+        seconds = time.perf_counter() - begin
+        onnx.save(folded, target)
+    except Exception as error:  # noqa: BLE001 - a tool may raise anything, and that is its result
+        return {"failure": f"{type(error).__name__}: {_first_line(error)}"}
+    return {"seconds": seconds, "invalid": why_invalid(Path(target))}
 
 
 def why_invalid(path: Path) -> str | None:
@@ -147,11 +160,9 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
+def _say(what: dict[str, object]) -> None:
+    print(MARK + json.dumps(what), flush=True)  # noqa: T201 - a program
+
+
 if __name__ == "__main__":
-    try:
-        said = main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))
-    except ModuleNotFoundError as missing:
-        said = {"missing": missing.name}
-    except Exception as error:  # noqa: BLE001 - a tool may raise anything, and that is its result
-        said = {"failed": f"{type(error).__name__}: {_first_line(error)}"}
-    print(json.dumps(said))  # noqa: T201 - a program
+    main(sys.argv[1], sys.argv[2:])

@@ -1,0 +1,131 @@
+"""Models under all tools: the rows of the table."""
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import onnx
+
+from benchmarks.folding import accuracy, latency
+from benchmarks.folding.counting import Counts, count
+from benchmarks.folding.running import Attempt, attempts
+
+UNFOLDED = "unfolded"
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one tool made of one model.
+
+    Attributes:
+        model: The model's name.
+        tool: The tool's; "unfolded" for the model as it came.
+        counts: What is left; None where there is no result.
+        failure: Why there is none.
+        invalid: Why the result is no valid model.
+        error: Relative, to the unfolded model evaluated in float64.
+        seconds: To fold.
+        ratio: Latency over that of the unfolded model.
+        version: Of the tool.
+    """
+
+    model: str
+    tool: str
+    counts: Counts | None = None
+    failure: str | None = None
+    invalid: str | None = None
+    error: float | None = None
+    seconds: float | None = None
+    ratio: latency.Ratio | None = None
+    version: str | None = None
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to compare.
+
+    Attributes:
+        tools: Their names, in the order of the table.
+        peers: The Python that has the other tools.
+        limit_s: Of one tool on one model.
+        latency_s: Spent on measuring latency, a model; 0 measures none.
+        smallest_ms: A model that runs faster is not timed: its runs are overhead.
+    """
+
+    tools: Sequence[str]
+    peers: Path
+    limit_s: float = 300.0
+    latency_s: float = 10.0
+    smallest_ms: float = 0.2
+
+
+def compare(models: Mapping[str, Path], options: Options) -> Iterator[list[Row]]:
+    """Fold models with every tool and measure the results.
+
+    Args:
+        models: Each by the name that the table calls it; all of a model in its one file.
+        options: How.
+
+    Yields:
+        Of each model the rows: the unfolded model's, then one of each tool.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        sources = list(models.values())
+        columns = {tool: _attempts(tool, sources, Path(folder), options) for tool in options.tools}
+        for index, (name, path) in enumerate(models.items()):
+            tried = {tool: column[index] for tool, column in columns.items()}
+            rows = _judged(name, path, tried)
+            ratios = _latencies(path, tried, options) if options.latency_s else {}
+            yield [replace(row, ratio=ratios.get(row.tool)) for row in rows]
+
+
+def _attempts(tool: str, sources: Sequence[Path], folder: Path, options: Options) -> list[Attempt]:
+    files = [(path, folder / f"{index}-{tool}.onnx") for index, path in enumerate(sources)]
+    return attempts(tool, files, options.limit_s, options.peers)
+
+
+def _judged(name: str, path: Path, attempts: dict[str, Attempt]) -> list[Row]:
+    model = onnx.load(path)
+    feeds = accuracy.draw(model)
+    expected = accuracy.exact(model, feeds)
+    unfolded = accuracy.error(path, feeds, expected)
+    rows = [Row(name, UNFOLDED, counts=count(model), error=unfolded)]
+    for tool, tried in attempts.items():
+        row = Row(
+            name,
+            tool,
+            failure=tried.failure,
+            invalid=tried.invalid,
+            seconds=tried.seconds,
+            version=tried.version,
+        )
+        if tried.path is not None:
+            row = replace(row, counts=count(onnx.load(tried.path)))
+        if runs(tried) and tried.path is not None:
+            row = replace(row, error=accuracy.error(tried.path, feeds, expected))
+        rows.append(row)
+    return rows
+
+
+def runs(tried: Attempt) -> bool:
+    """Whether ONNX Runtime has run the result; one that only the checker refuses may run."""
+    return tried.path is not None and tried.invalid is None
+
+
+def _latencies(
+    path: Path, attempts: dict[str, Attempt], options: Options
+) -> dict[str, latency.Ratio]:
+    feeds = accuracy.draw(onnx.load(path), batch=1)
+    folded = {tool: tried.path for tool, tried in attempts.items() if runs(tried)}
+    sessions = {
+        tool: accuracy.session(file, optimized=True)
+        for tool, file in {UNFOLDED: path, **folded}.items()
+        if file is not None
+    }
+    calls = {tool: partial(one.run, None, feeds) for tool, one in sessions.items()}
+    baseline = calls.pop(UNFOLDED)
+    if latency.milliseconds(baseline) < options.smallest_ms:
+        return {}
+    return latency.compare(baseline, calls, options.latency_s)
