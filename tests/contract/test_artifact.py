@@ -49,6 +49,10 @@ def manifest_of(version: int) -> dict[str, Any]:
     return dict(json.loads((GOLDEN / f"manifest_v{version}.json").read_text()))
 
 
+def batch_norms(manifest: dict[str, Any]) -> list[dict[str, Any]]:
+    return [node for node in manifest[FOUND]["nodes"] if node["kind"] == "batch_norm"]
+
+
 @pytest.fixture(scope="module")
 def golden() -> dict[str, Any]:
     """What is written today."""
@@ -71,7 +75,7 @@ def test_the_writer_writes_the_golden_manifest(
         assert written[key] == golden[key], key
     for key in (*MEASURED, FOUND):
         assert written[key].keys() == golden[key].keys()
-    for now, then in zip(written[FOUND]["nodes"], golden[FOUND]["nodes"], strict=True):
+    for now, then in zip(batch_norms(written), batch_norms(golden), strict=True):
         assert (now.keys(), now["name"]) == (then.keys(), then["name"])
 
 
@@ -105,8 +109,8 @@ def test_the_reader_reads_every_field_of_the_golden_manifest(version: int) -> No
 def test_the_export_shows_the_golden_artifact_of_every_version(version: int) -> None:
     described = writer.read(ir.load(GOLDEN / f"model_v{version}.onnx"))
     assert described is not None
-    first = writer.outcomes(described)[0]
-    assert (first.outcome, first.into) == ("folded_backward", ("network.stem.conv",))
+    (stem,) = (one for one in writer.outcomes(described) if one.name == "network.stem.bn")
+    assert (stem.outcome, stem.into) == ("folded_backward", ("network.stem.conv",))
 
 
 def test_writer_and_reader_know_the_same_words() -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from export import pipeline
-from service.manifest import Manifest
+from service.manifest import Fold, Manifest
 from service.model import Model, RunOptions, open_model
 from service.preprocessing import image_tensor
 from training import checkpoint, datasets, samples_file
@@ -101,8 +101,11 @@ def test_parity_holds_when_it_is_measured_again(manifest: Manifest, folder: Path
 def test_no_batch_norm_is_left(manifest: Manifest, folder: Path) -> None:
     operators = [node.op_type for node in onnx.load(folder / "model.onnx").graph.node]
     assert "BatchNormalization" not in operators
-    assert manifest.fold.bn_before == len(manifest.fold.nodes) > 0
+    assert isinstance(manifest.fold, Fold)
+    kinds = [node.kind for node in manifest.fold.nodes]
+    assert manifest.fold.bn_before == kinds.count("batch_norm") > 0
     assert manifest.fold.bn_after == 0
+    assert (folder / "report.html").read_text().count("network.stem.bn") > 0
 
 
 def test_the_samples_beside_it_are_those_of_the_data_set(
