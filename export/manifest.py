@@ -163,7 +163,7 @@ def _input(original: Original, graph: Signature) -> Manifest | None:
         value_range = list(given.value_range) if given.value_range else None
         return {"name": name, "kind": "tensor", "value_range": value_range}
     fields = asdict(given) | {"value_range": list(given.value_range)}
-    return {"name": name, "kind": "image", "layout": "NCHW"} | fields
+    return {"name": name, "kind": "image", "layout": given.layout} | fields
 
 
 def _output(original: Original, graph: Signature) -> Manifest | None:
