@@ -67,7 +67,8 @@ def test_a_network_without_batch_norm_says_so(tmp_path: Path) -> None:
 
 def test_a_kept_batch_norm_is_named_with_its_reason(tmp_path: Path) -> None:
     source = "tests.export.networks:activation_first"
-    given = ("--input", "3x8x8", "--name", "k", "--output", tmp_path, "--samples", "6")
+    model = ("--input", "3x8x8", "--name", "k", "--output", tmp_path)
+    given = (*model, "--samples", "6", "--fold", "safe")
 
     refused = run("build", source, *given)
     allowed = run("build", source, *given, "--allow-unfolded")
@@ -75,9 +76,9 @@ def test_a_kept_batch_norm_is_named_with_its_reason(tmp_path: Path) -> None:
     assert refused.exit_code == 1
     assert refused.stderr.startswith("foldserve-export: not one of 1 batch norms could be folded")
     assert len(refused.stderr.strip().splitlines()) == 1
-    assert "kept: it follows Relu 'node_relu'" in refused.stdout
+    assert "kept: backward: Relu 'node_relu' would have to become" in refused.stdout
     assert allowed.exit_code == 0
-    assert "kept: it follows Relu 'node_relu'" in allowed.stdout
+    assert "kept: backward: Relu 'node_relu' would have to become" in allowed.stdout
 
 
 @pytest.mark.parametrize(
@@ -142,7 +143,9 @@ def test_an_image_network_takes_raw_pixels_and_says_how(tmp_path: Path) -> None:
     assert described["input"]["resize_filter"] == "bicubic"
     assert described["input"]["crop_fraction"] == 0.875
     written = onnx.load(tmp_path / "small/1/model.onnx")
-    assert [node.op_type for node in written.graph.node[:2]] == ["Sub", "Mul"]
+    # The scale is in the padded convolution; the mean, which its zeros would miss, is before it.
+    assert [node.op_type for node in written.graph.node[:2]] == ["Add", "Conv"]
+    assert (tmp_path / "small/1/report.html").read_text().startswith("<!doctype html>")
 
 
 def test_inspect_shows_signature_manifest_and_fold(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from export import manifest, pipeline
 from export.artifact import Place
 from export.errors import ArtifactError, NothingFoldedError, ParityError, SourceError, UsageError
-from export.folding import AffineOutcome, FoldReport, fold
+from export.folding import AffineOutcome, Folded, fold
 from export.pipeline import Built, ParityOptions
 from export.sources.options import SourceOptions
 from tests.export.checkpoints import METRICS, write_checkpoint
@@ -77,12 +77,14 @@ def test_the_same_source_twice_gives_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_a_corrupted_fold_fails_verification_and_leaves_no_file(tmp_path: Path) -> None:
-    def corrupted(folded: ir.Model) -> FoldReport:
-        report = fold(folded)
-        bias = folded.graph.initializers["conv.bias"]
+    def corrupted(original: ir.Model) -> Folded[ir.Model]:
+        folded = fold(original, "safe")
+        (conv,) = (node for node in folded.model.graph if node.op_type == "Conv")
+        bias = conv.inputs[2]
+        assert bias is not None
         assert bias.const_value is not None
         bias.const_value = ir.tensor(bias.const_value.numpy() * np.float32(1.001))
-        return report
+        return folded
 
     with pytest.raises(ParityError, match="beyond the tolerance"):
         build_small(tmp_path, fold_model=corrupted)
@@ -91,9 +93,10 @@ def test_a_corrupted_fold_fails_verification_and_leaves_no_file(tmp_path: Path) 
 
 
 def test_a_fold_that_breaks_the_model_leaves_no_file(tmp_path: Path) -> None:
-    def broken(folded: ir.Model) -> FoldReport:
-        folded.graph[0].op_type = "Reelu"
-        return FoldReport(())
+    def broken(original: ir.Model) -> Folded[ir.Model]:
+        folded = fold(original, "safe")
+        folded.model.graph[0].op_type = "Reelu"
+        return folded
 
     with pytest.raises(ArtifactError, match="the model is not valid"):
         build_small(tmp_path, fold_model=broken)
@@ -120,12 +123,12 @@ def test_a_network_in_which_nothing_folds_is_an_error_that_names_the_way_out(
     source, place = "tests.export.networks:activation_first", Place(tmp_path, "k", 1)
 
     with pytest.raises(NothingFoldedError) as caught:
-        pipeline.build(source, place, SHAPE, FEW)
+        pipeline.build(source, place, SHAPE, FEW, mode="safe")
 
-    assert "bn: it follows Relu 'node_relu'" in str(caught.value)
+    assert "bn: backward: Relu 'node_relu' would have to become" in str(caught.value)
     assert "--allow-unfolded" in str(caught.value)
     assert list(tmp_path.iterdir()) == []
-    built = pipeline.build(source, place, SHAPE, FEW, allow_unfolded=True)
+    built = pipeline.build(source, place, SHAPE, FEW, mode="safe", allow_unfolded=True)
     assert built.manifest["fold"]["bn_after"] == built.manifest["fold"]["bn_before"] == 1
     assert built.manifest["fold"]["nodes"][0]["outcome"] == "kept"
 
