@@ -59,7 +59,7 @@ class _Search:
     """One search: what it must not ask, and how much it may still ask."""
 
     draft: Draft
-    hole: AffineSite
+    hole: AffineSite | None
     start: Mapping[ir.Value, Gauge]
     clamps: bool
     questions: int = MOST_QUESTIONS
@@ -67,13 +67,13 @@ class _Search:
 
 
 def solve(
-    draft: Draft, hole: AffineSite, start: Mapping[ir.Value, Gauge], *, clamps: bool = True
+    draft: Draft, hole: AffineSite | None, start: Mapping[ir.Value, Gauge], *, clamps: bool = True
 ) -> Plan:
     """Complete gauges until all operators are content.
 
     Args:
         draft: The graph.
-        hole: The affine that is to become superfluous; it is not asked.
+        hole: The affine that is to become superfluous; it is not asked. None asks them all.
         start: The gauges around it.
         clamps: Whether an activation may become a bound for each channel.
 
@@ -116,8 +116,8 @@ def _offers(
         raise RefusalError("it would have to go through too many operators")
     spot = Spot(node, gauges, search.draft, search.clamps)
     site = spot.site
-    if site is search.hole:
-        _check_held(search, gauges)
+    if site is not None and site is search.hole:
+        _check_held(search, site, gauges)
         return [{}]
     if site is not None:
         absorbed(spot, site)
@@ -134,9 +134,9 @@ def _offers(
     return offers
 
 
-def _check_held(search: _Search, gauges: Mapping[ir.Value, Gauge]) -> None:
+def _check_held(search: _Search, hole: AffineSite, gauges: Mapping[ir.Value, Gauge]) -> None:
     """The affine is superfluous for the gauges that it was given, and for no others."""
-    for value in (search.hole.source, search.hole.output):
+    for value in (hole.source, hole.output):
         if (value in gauges) != (value in search.start and not search.start[value].is_identity):
             raise RefusalError(f"'{value.name}' would have to be stored in two ways")
 
@@ -162,6 +162,9 @@ def _extended(
 ) -> tuple[dict[ir.Value, Gauge], list[ir.Node]]:
     """Gauges and waiting nodes once an offer is taken."""
     gauges, waiting = dict(gauges), list(waiting)
+    for value in () if node in search.draft.sites else (*node.inputs, *node.outputs):
+        if value in gauges and value not in offer:  # what an offer leaves out is stored as it is
+            raise RefusalError(f"'{value.name}' would have to be stored in two ways", node)
     for value, gauge in offer.items():
         if value in gauges:
             if not gauges[value].is_same_as(gauge):
