@@ -59,7 +59,7 @@ def test_a_module_called_twice_counts_twice_and_folds_exactly() -> None:
     assert reference is not None
 
     assert [node.name for node in batch_norms(model.graph)] == ["bn1", "bn2", "bn1#2"]
-    assert fold(model).bn_after == 0
+    assert fold(model, mode="safe").report.bn_after == 0
     feeds = {"input": normal(2, 3, 8, 8, dtype=np.float32)}
     run = runtime.load(ir.to_proto(model).SerializeToString(), optimized=False)
     assert relative_error(reference(feeds)[0], run(feeds)[0]) <= FLOAT32
@@ -124,7 +124,7 @@ def test_one_that_averages_over_all_batches_reads_like_any_other() -> None:
 
     model, _ = read_module(module, (3, 8, 8))
 
-    assert fold(model).bn_after == 0
+    assert fold(model, mode="safe").report.bn_after == 0
 
 
 def test_a_module_that_will_not_leave_training_mode_is_refused_by_name() -> None:
