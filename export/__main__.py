@@ -202,9 +202,7 @@ def inspect(
 @app.command()
 def verify(
     artifact: Annotated[Path, typer.Argument(help="An artifact, or any ONNX file.")],
-    against: Annotated[
-        str, typer.Option(help="The original: checkpoint, .onnx file or package.module:factory.")
-    ],
+    against: Annotated[str, typer.Option(help="The original, of any kind that build takes.")],
     weights: Weights = None,
     input_shape: Input = None,
     color: Color = None,

@@ -12,7 +12,8 @@ from export.precision import Io, Kind
 Source = Annotated[
     str,
     typer.Argument(
-        help="A checkpoint (.safetensors), an .onnx file, or a factory package.module:factory."
+        help="A checkpoint (.safetensors), an .onnx file, a Keras model (.keras), a program of "
+        "torch.export (.pt2), or a factory package.module:factory."
     ),
 ]
 Weights = Annotated[

@@ -84,7 +84,8 @@ def build(
     """Read a model, fold its batch norms, verify the result and write it.
 
     Args:
-        source: Checkpoint, ONNX file, or ``package.module:factory``.
+        source: Checkpoint, ONNX file, ``.keras`` file, ``.pt2`` program, or
+            ``package.module:factory``.
         place: Where the artifact goes.
         options: What the source cannot say itself.
         parity: How to verify.
@@ -135,7 +136,7 @@ def verify_again(
 
     Args:
         path: The artifact, or any ONNX file that should compute the same.
-        against: Checkpoint, ONNX file, or ``package.module:factory``.
+        against: What `build` takes as its source.
         options: As they were given to `build`.
         parity: How to verify.
 
