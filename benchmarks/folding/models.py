@@ -97,6 +97,8 @@ def _export(name: str, path: Path, architectures: Path) -> None:
         )
     except subprocess.TimeoutExpired as error:
         raise UnknownModelError(f"{name}: not exported in {EXPORT_LIMIT_S} s") from error
+    except OSError as error:
+        raise UnknownModelError(f"{name}: {architectures} does not start: {error}") from error
     if done.returncode != 0:
         said = done.stderr.decode(errors="replace").strip().splitlines() or ["no word"]
         raise UnknownModelError(f"{name}: {said[-1][:200]}")
