@@ -42,6 +42,10 @@ def compose(
 ) -> Manifest:
     """The manifest of an artifact.
 
+    With `precision`, the artifact's numbers are narrower than those of the graph that was folded:
+    `fold` and `parity` are then of the float32 graph before that step, whose errors are rounding;
+    `precision` is of the artifact itself, by top-1. `metrics` are of the network as it was trained.
+
     Args:
         original: What was folded.
         name: Of the model.

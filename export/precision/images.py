@@ -56,10 +56,6 @@ def _classes(paths: Sequence[Path], labels: Sequence[str] | None) -> NDArray[np.
 
 
 def _pixels(paths: Sequence[Path], given: ImageInput, where: str) -> Iterator[NDArray[np.uint8]]:
-    try:
-        import PIL  # noqa: F401, PLC0415 - whoever calibrates on arrays does without
-    except ModuleNotFoundError as error:
-        raise UsageError(f"{where}: to read images, install Pillow: pip install pillow") from error
     for path in paths:
         try:
             yield read_image(path, given)
@@ -71,7 +67,7 @@ def _pixels(paths: Sequence[Path], given: ImageInput, where: str) -> Iterator[ND
 
 def read_image(path: Path, given: ImageInput) -> NDArray[np.uint8]:
     """Decode, turn upright, convert, resize and crop one image: (channels, height, width)."""
-    from PIL import Image, ImageOps  # noqa: PLC0415 - as above
+    from PIL import Image, ImageOps  # noqa: PLC0415 - whoever has arrays does not wait for it
 
     with Image.open(path, formats=FORMATS) as opened:
         image = ImageOps.exif_transpose(opened)

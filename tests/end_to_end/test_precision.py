@@ -30,8 +30,8 @@ def served(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Iterator[Ser
     models = tmp_path_factory.mktemp("models")
     source = str(root / "models/digits/1/checkpoint.safetensors")
     for name, options in VARIANTS.items():
-        given = ("build", source, "--name", name, "--output", str(models), *options)
-        result = CliRunner().invoke(app, given, env={"COLUMNS": "200"})
+        given = ("build", source, "--name", name, "--output", str(models), "--fold", "safe")
+        result = CliRunner().invoke(app, [*given, *options], env={"COLUMNS": "200"})
         assert result.exit_code == 0, result.output
     with server(models) as process:
         yield process
