@@ -252,6 +252,9 @@ def test_every_figure_has_a_command_of_this_project(readme: str, root: Path) -> 
         name, *arguments = command.split()
         if name == "make":
             assert f"\n{arguments[0]}: " in targets
+        elif name == "python":
+            module = root.joinpath(*arguments[1].split("."))
+            assert module.with_suffix(".py").is_file() or (module / "__main__.py").is_file()
         elif name != "the":
             assert name in ("foldserve-train", "foldserve-export", "docker")
         for argument in arguments:
