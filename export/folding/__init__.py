@@ -8,6 +8,7 @@ import onnx
 import onnx_ir as ir
 
 from export.folding.choice import Measure, Mode, Target, choose
+from export.folding.engine import NOTHING
 from export.folding.report import AffineOutcome, Decision, FoldReport
 
 __all__ = ["AffineOutcome", "Decision", "FoldReport", "Folded", "Measure", "Mode", "Target", "fold"]
@@ -39,7 +40,7 @@ def fold(
     target: Target = "cpu",
     *,
     measure: Measure | None = None,
-    keep: frozenset[str] = frozenset(),
+    keep: Mapping[str, str] = NOTHING,
 ) -> Folded[AnyModel]:
     """Fold the batch norms of a model into its weights.
 
@@ -68,7 +69,7 @@ def fold(
         measure: What "fast" measures with: takes models, returns the median time of each. None
             takes ONNX Runtime on one thread and random inputs; a model that leaves more than its
             batch free, or a device that is not here, is decided by a rule that was measured.
-        keep: Names of batch norms to leave as they are.
+        keep: Why to leave batch norms as they are, by their names; the report repeats it.
 
     Returns:
         The folded model and what was done. Nodes that nobody reads are gone, and a model of IR

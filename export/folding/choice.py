@@ -76,7 +76,7 @@ class Choice:
 
 
 def choose(
-    model: ir.Model, mode: Mode, target: Target, measure: Measure | None, keep: frozenset[str]
+    model: ir.Model, mode: Mode, target: Target, measure: Measure | None, keep: Mapping[str, str]
 ) -> Choice:
     """Fold a copy of a model with the moves that a mode stands for.
 
@@ -85,7 +85,7 @@ def choose(
         mode: "safe", "all", or "fast" for those of "all" that pay.
         target: The device that the model is for.
         measure: Measures models on that device; None if that cannot be done here.
-        keep: Names of batch norms to leave alone.
+        keep: Why to leave batch norms alone, by their names.
     """
     if mode != "fast":
         extras = ALL if mode == "all" else SAFE
@@ -113,7 +113,7 @@ _Found = Mapping[frozenset[Extra], tuple[ir.Model, FoldReport]]
 
 
 def _folded(
-    model: ir.Model, extras: frozenset[Extra], keep: frozenset[str]
+    model: ir.Model, extras: frozenset[Extra], keep: Mapping[str, str]
 ) -> tuple[ir.Model, FoldReport]:
     copy = model.clone()
     return copy, fold_in_place(copy, extras, keep)

@@ -26,7 +26,7 @@ class AffineSite:
         affine: What they do, of the rank of that tensor.
         mean: Typical mean of what it reads, shaped like the affine's arrays.
         deviation: Typical standard deviation of what it reads, likewise.
-        held: Whether it is to stay.
+        held: Why it is to stay, None if it is not.
         changed: Whether `affine` is no longer what the nodes compute.
     """
 
@@ -35,7 +35,7 @@ class AffineSite:
     affine: Affine
     mean: Array
     deviation: Array
-    held: bool = False
+    held: str | None = None
     changed: bool = False
 
     @property

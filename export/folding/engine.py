@@ -8,6 +8,7 @@ activation into a bound for each channel, then what leaves one Mul or Add of a b
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
+from types import MappingProxyType
 from typing import Literal
 
 import onnx_ir as ir
@@ -15,7 +16,7 @@ import onnx_ir as ir
 from export.folding import moves, surgery
 from export.folding.constants import RefusalError, is_constant, is_operator, label
 from export.folding.draft import AffineSite, Draft, dims
-from export.folding.listing import Record, entries
+from export.folding.listing import Record, entries, strains
 from export.folding.merging import merge_branches
 from export.folding.moves import Candidate
 from export.folding.operators import Rewriting
@@ -28,6 +29,7 @@ from export.folding.transposes import cancel_transposes
 Extra = Literal["clamp", "reduce"]
 SAFE: frozenset[Extra] = frozenset()
 ALL: frozenset[Extra] = frozenset({"clamp", "reduce"})
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ CLAMPING = _Bounds(clamps=True, growth=0)
 
 
 def fold_in_place(
-    model: ir.Model, extras: frozenset[Extra] = ALL, keep: frozenset[str] = frozenset()
+    model: ir.Model, extras: frozenset[Extra] = ALL, keep: Mapping[str, str] = NOTHING
 ) -> FoldReport:
     """Fold the affines of a model into its weights, in place.
 
@@ -56,7 +58,7 @@ def fold_in_place(
         model: A valid model whose tensors are in memory. One of IR version 3 is raised to 4, where
             initializers need not be inputs. Nodes that nobody reads are removed.
         extras: The moves that may leave other operators behind.
-        keep: Names of batch norms and chains to leave as they are.
+        keep: Why to leave batch norms and chains as they are, by their names.
 
     Returns:
         The outcome of every BatchNormalization node, those in subgraphs and functions included, and
@@ -72,7 +74,7 @@ def fold_in_place(
 class _Engine:
     """One fold: the draft of the graph and a record of every affine."""
 
-    def __init__(self, model: ir.Model, extras: frozenset[Extra], keep: frozenset[str]) -> None:
+    def __init__(self, model: ir.Model, extras: frozenset[Extra], keep: Mapping[str, str]) -> None:
         self._model, self._extras = model, extras
         opset = opset_of(model)
         self._draft = Draft(opset, _taken_names(model))
@@ -85,12 +87,13 @@ class _Engine:
                     self._add(site, keep)
         self._entries = list(entries(model, self._draft))
 
-    def _add(self, site: AffineSite, keep: frozenset[str]) -> None:
+    def _add(self, site: AffineSite, keep: Mapping[str, str]) -> None:
         self._draft.add_site(site)
         if site.affine.is_identity and not site.has_batch_norm:
             surgery.bypass(self._draft, site)
             return
-        site.held = any(label(node) in keep for node in site.nodes)
+        reasons = (keep.get(label(node)) for node in site.nodes)
+        site.held = next((reason for reason in reasons if reason is not None), None)
         self._records[site] = Record(site)
 
     def run(self) -> None:
@@ -130,7 +133,7 @@ class _Engine:
         """Try every affine that is left once."""
         changed = False
         for site in dict.fromkeys(self._draft.sites.values()):
-            if site.nodes[0] in self._draft.sites and not site.held:  # nor gone meanwhile
+            if site.nodes[0] in self._draft.sites and site.held is None:  # nor gone meanwhile
                 changed |= self._move(self._records[site], candidates(site), bounds)
         return changed
 
@@ -167,6 +170,7 @@ class _Engine:
         rewritings: Mapping[ir.Node, Rewriting],
     ) -> None:
         site = record.site
+        record.strain = max(record.strain, moves.strain(site))
         into = [label(node) for node in rewritings]
         into += [label(other.nodes[-1]) for other in plan.absorbing]
         through = tuple(value.name or "" for value in plan.gauges)
@@ -191,7 +195,8 @@ class _Engine:
     @property
     def report(self) -> FoldReport:
         """What became of every affine."""
-        return FoldReport(tuple(entry(self._records) for entry in self._entries))
+        nodes = tuple(entry(self._records) for entry in self._entries)
+        return FoldReport(nodes, strains(self._records.values()))
 
 
 def _taken(outcome: Outcome) -> Outcome:

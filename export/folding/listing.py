@@ -4,7 +4,7 @@ The list is made before anything is moved, in the order of the graph; what becam
 in from its record afterwards.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -26,6 +26,7 @@ class Record:
         into: Names of the nodes that took it in.
         through: Names of the tensors that hold other numbers now.
         refusals: Why each kind of move was refused, the latest.
+        strain: How many times its typical size a tensor was shifted when it moved.
     """
 
     site: AffineSite
@@ -33,6 +34,7 @@ class Record:
     into: tuple[str, ...] = ()
     through: tuple[str, ...] = ()
     refusals: dict[str, RefusalError] = field(default_factory=dict)
+    strain: float = 0.0
 
 
 Entry = Callable[[Mapping[AffineSite, Record]], AffineOutcome]
@@ -88,9 +90,20 @@ def _affine(site: AffineSite) -> Entry:
     return lambda records: _outcome(name, "affine", records[site])
 
 
+def strains(records: Iterable[Record]) -> dict[str, float]:
+    """What may have cost digits, by name: not what went into the one operator before it alone."""
+    return {
+        label(record.site.nodes[-1]): record.strain
+        for record in records
+        if record.into and (record.outcome != "folded_backward" or len(record.into) > 1)
+    }
+
+
 def _outcome(name: str, kind: Kind, record: Record) -> AffineOutcome:
     if record.outcome not in {"kept", "reduced"}:
         return AffineOutcome(name, kind, record.outcome, record.into, record.through)
+    if record.site.held is not None:
+        return AffineOutcome(name, kind, record.outcome, reason=record.site.held)
     reasons, blockers = _reasons(record.refusals)
     return AffineOutcome(name, kind, record.outcome, record.into, record.through, reasons, blockers)
 

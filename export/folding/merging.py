@@ -132,7 +132,7 @@ def _branches(draft: Draft, node: ir.Node, sign: float) -> Iterator[Branch]:
 def _branch(draft: Draft, value: ir.Value, sign: float) -> Iterator[Branch]:
     producer = value.producer()
     site = None if producer is None else draft.sites.get(producer)
-    if site is not None and not site.held and _is_private(value):
+    if site is not None and site.held is None and _is_private(value):
         yield Branch(value, sign, site.source, site=site)
     elif producer is not None and is_operator(producer, *SUMS) and _is_private(value):
         yield from _branches(draft, producer, sign)

@@ -1,6 +1,7 @@
 """What became of every batch norm: the report of a fold."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 Kind = Literal["batch_norm", "affine"]
@@ -59,9 +60,16 @@ class Decision:
 
 @dataclass(frozen=True)
 class FoldReport:
-    """What became of every batch norm and affine chain of a model, in the order of the graph."""
+    """What became of every batch norm and affine chain of a model, in the order of the graph.
+
+    Attributes:
+        nodes: One outcome for each.
+        strains: Of those that may have cost digits, by name, how many times its typical size a
+            tensor was shifted on the way.
+    """
 
     nodes: tuple[AffineOutcome, ...]
+    strains: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def bn_before(self) -> int:
