@@ -69,10 +69,11 @@ def print_precision(console: Console, reduced: Reduced) -> None:
     )
     console.print(table)
     console.print(
-        f"Judged by {found.samples} samples of {found.split}; calibrated on {found.calibration}."
+        f"Judged by {found.samples} samples of {found.split}; calibrated on {found.calibration}.",
+        soft_wrap=True,
     )
     if found.kind == "fp16":
-        console.print(FP16_ON_A_CPU)
+        console.print(FP16_ON_A_CPU, soft_wrap=True)
 
 
 def print_described_fold(console: Console, manifest: Manifest) -> None:
