@@ -93,7 +93,7 @@ def test_the_command_builds_it_and_it_still_knows_its_digits(tmp_path: Path) -> 
         expected = trained().predict(images[1024:], verbose=0)
     assert np.array_equal(logits.argmax(1), expected.argmax(1))
     # One pass over a thousand digits; a network that learned nothing is right one time in ten.
-    assert (logits.argmax(1) == labels[1024:]).mean() > 0.5
+    assert (logits.argmax(1) == labels[1024:]).mean() > 0.6
 
 
 def test_an_unfolded_model_would_not_pass(tmp_path: Path) -> None:
