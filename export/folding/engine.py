@@ -14,6 +14,7 @@ from typing import Literal
 import onnx_ir as ir
 
 from export.folding import moves, surgery
+from export.folding.affine import Affine
 from export.folding.constants import RefusalError, is_constant, is_operator, label
 from export.folding.draft import AffineSite, Draft, dims
 from export.folding.listing import Record, entries, strains
@@ -211,13 +212,28 @@ def _check_growth(
     candidate: Candidate,
     bounds: _Bounds,
 ) -> None:
-    """Refuse a plan that costs more than it gains."""
+    """Refuse a plan that costs more than it gains, or that only moves things to and fro.
+
+    Every move takes operators away, or a whole affine, or a scale or shift of one: two batch norms
+    behind one convolution would otherwise hand the same scale back and forth for ever.
+    """
     growth = sum(len(rewriting.steps) - 1 for rewriting in rewritings.values())
+    changes = [(site.affine, candidate.rest)]
     for other, spot in plan.absorbing.items():
-        growth += other.cost_of(surgery.absorbed_affine(other, spot)) - other.cost
+        absorbed = surgery.absorbed_affine(other, spot)
+        growth += other.cost_of(absorbed) - other.cost
+        changes.append((other.affine, absorbed))
     growth += (0 if candidate.rest is None else site.cost_of(candidate.rest)) - site.cost
     if growth > bounds.growth:
         raise RefusalError("it would take as many operators elsewhere as it saves")
+    parts = sum(_parts(after) - _parts(before) for before, after in changes)
+    if growth == 0 and candidate.rest is not None and parts >= 0:
+        raise RefusalError("what it would be rid of would come up elsewhere")
+
+
+def _parts(affine: Affine | None) -> int:
+    """Scale, shift, or both: how many of them an affine has."""
+    return 0 if affine is None else (not affine.only_scales) + (not affine.only_shifts)
 
 
 def _is_target(site: AffineSite) -> bool:
