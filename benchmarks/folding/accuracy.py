@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnx_ir as ir
 import onnxruntime  # type: ignore[import-untyped]  # the wheel has no types
 from numpy.typing import NDArray
 
 from benchmarks.folding.inputs import images
-from export.reference import in_float64
+from benchmarks.folding.quick_reference import evaluate
 
 Feeds = Mapping[str, NDArray[Any]]
 SEED = 7
@@ -32,8 +31,8 @@ def draw(model: onnx.ModelProto, batch: int = BATCH, seed: int = SEED) -> dict[s
 
 
 def exact(model: onnx.ModelProto, feeds: Feeds) -> list[NDArray[Any]]:
-    """What a model puts out when every float is a float64, by ONNX's reference implementation."""
-    return in_float64(ir.from_proto(model))(dict(feeds))
+    """What a model puts out when every float is a float64."""
+    return evaluate(model, feeds)
 
 
 def session(path: Path, *, optimized: bool) -> onnxruntime.InferenceSession:

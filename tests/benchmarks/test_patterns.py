@@ -1,5 +1,6 @@
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 from onnx import numpy_helper
 
@@ -10,6 +11,7 @@ from benchmarks.folding.network import Network
 from benchmarks.folding.patterns import PATTERNS, pattern
 from benchmarks.folding.weights import Array, batch_norms
 from export import runtime
+from export.reference import in_float64
 
 # Float32 rounding of a network of ten layers is 1e-7 to 1e-6; float16's is 8192 times as coarse.
 SOUND = {np.dtype(np.float32): 1e-5, np.dtype(np.float16): 1e-2}
@@ -73,3 +75,12 @@ def _parameters(model: onnx.ModelProto) -> tuple[Array, Array]:
     arrays = {one.name: numpy_helper.to_array(one) for one in model.graph.initializer}
     (norm,) = batch_norms(model)
     return arrays[norm.input[1]], arrays[norm.input[2]]
+
+
+@pytest.mark.parametrize("name", ["bn_average_pool_conv", "bn_max_pool", "conv1d_bn", "shuffle"])
+def test_the_quick_reference_agrees_with_the_slow_one(name):
+    model = pattern(name)
+    feeds = accuracy.draw(model)
+    slow = in_float64(ir.from_proto(model))(feeds)
+    # Both are float64 and add up in different orders.
+    assert accuracy.relative(slow, accuracy.exact(model, feeds)) < 1e-13
