@@ -21,7 +21,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from export.errors import UsageError
-from export.front import TO_CHANNELS_FIRST, put_before
+from export.front import RANK, TO_CHANNELS_FIRST, put_before
 from export.signature import signature
 from export.sources.original import PIXEL_RANGE, Feeds, ImageInput, Original, Reference
 
@@ -88,6 +88,8 @@ def _image_input(graph: ir.Graph) -> ir.Value:
     (value,) = inputs
     if value.dtype is None or not value.dtype.is_floating_point():
         raise UsageError(f"{OPTION}: the input is {value.dtype}, it must be a float")
+    if value.shape is not None and value.shape.rank() != RANK:
+        raise UsageError(f"{OPTION}: the input has {value.shape.rank()} axes, images have {RANK}")
     if value.is_graph_output():
         raise UsageError(f"{OPTION}: the model puts out its input '{value.name}' as it is")
     return value

@@ -160,6 +160,11 @@ def test_a_front_that_the_reference_does_not_share_is_found_out() -> None:
             "the input is INT32, it must be a float",
         ),
         (
+            model("y = Neg(x)", {}, inputs="float[n,1,3,6,5] x", outputs="float[n,1,3,6,5] y"),
+            IMAGE,
+            "the input has 5 axes, images have 4",
+        ),
+        (
             model(
                 "y = Neg(x)",
                 {},
@@ -170,7 +175,7 @@ def test_a_front_that_the_reference_does_not_share_is_found_out() -> None:
             "puts out its input 'x' as it is",
         ),
     ],
-    ids=["tensor", "other range", "two inputs", "whole numbers", "given out"],
+    ids=["tensor", "other range", "two inputs", "whole numbers", "five axes", "given out"],
 )
 def test_what_cannot_take_bytes_is_refused_in_words(
     proto: onnx.ModelProto, given: ImageInput | TensorInput, message: str
