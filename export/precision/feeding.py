@@ -36,7 +36,14 @@ def batches(inputs: Inputs, graph: Signature, original: Original) -> list[Feeds]
 
 
 def random_batches(graph: Signature, original: Original) -> list[Feeds]:
-    """Seeded random inputs, where there are no samples."""
+    """Seeded random inputs, where there are no samples.
+
+    Raises:
+        UsageError: The model has no inputs.
+        SourceError: Nothing says how large an input is.
+    """
+    if not graph.inputs:
+        raise UsageError("the model takes no inputs, so there is nothing to judge it by")
     shape = original.input.shape if len(graph.inputs) == 1 else None
     size = min(graph.inputs[0].batch or _size(math.prod(shape or ())), DRAWN)
     rng = np.random.default_rng(SEED)
@@ -50,6 +57,12 @@ def as_typed(feeds: Feeds, graph: Signature) -> Feeds:
     """The same numbers in the types of another graph's inputs."""
     types = {tensor.name: tensor.dtype.numpy() for tensor in graph.inputs}
     return {name: array.astype(types[name], copy=False) for name, array in feeds.items()}
+
+
+def first_input(feeds: Feeds, graph: Signature) -> Feeds:
+    """The first input of a batch; of a graph with a fixed batch, all of it."""
+    free = {tensor.name for tensor in graph.inputs if tensor.batch is None}
+    return {name: array[:1] if name in free else array for name, array in feeds.items()}
 
 
 def rows(feeds: Feeds) -> int:

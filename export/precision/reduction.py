@@ -4,18 +4,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from export import artifact, latency, runtime
 from export.errors import UsageError
 from export.precision import judge, overflow
 from export.precision.convertible import check_convertible
-from export.precision.feeding import as_typed, batches, random_batches, rows
+from export.precision.feeding import as_typed, batches, first_input, random_batches, rows
 from export.precision.fp16 import to_fp16
 from export.precision.int8 import to_int8
 from export.precision.judge import Judgement
 from export.precision.options import Kind, PrecisionOptions
-from export.precision.samples import BESIDE, Inputs, Samples, gather
+from export.precision.samples import BESIDE, Samples, gather
 from export.signature import Signature, signature
 from export.sources.original import Feeds, ImageInput, Original
 
@@ -74,7 +76,9 @@ class _Data:
 
     calibration: Sequence[Feeds]
     held_out: Sequence[Feeds]
-    told: tuple[str, str]
+    targets: NDArray[np.int64] | None
+    calibration_origin: str
+    split: str
 
 
 def reduce_precision(folded: ir.Model, original: Original, options: PrecisionOptions) -> Reduced:
@@ -91,20 +95,17 @@ def reduce_precision(folded: ir.Model, original: Original, options: PrecisionOpt
     """
     check_convertible(folded, options.kind)
     _check_io(original, options)
-    graph, samples = signature(folded), gather(options, original)
-    data = _data(samples, graph, original, options.kind)
+    graph = signature(folded)
+    data = _data(gather(options, original), graph, original, options.kind)
     narrow = _converted(folded, data.calibration, options)
     before, after = artifact.serialize(folded.clone()), artifact.serialize(narrow)
-    runners = [runtime.load(model, optimized=True) for model in (before, after)]
+    wide_run, narrow_run = (runtime.load(model, optimized=True) for model in (before, after))
     taken = signature(narrow)
-    targets = samples.held_out.targets if samples.held_out is not None else None
-    judgement = judge.judge(runners[0], runners[1], data.held_out, targets, taken)
+    judgement = judge.judge(wide_run, narrow_run, data.held_out, data.targets, taken)
     judge.check(judgement, options.max_accuracy_drop)
-    one = {name: array[:1] for name, array in data.held_out[0].items()}
-    if graph.inputs[0].batch is not None:
-        one = dict(data.held_out[0])
-    runs = [partial(runners[0], one), partial(runners[1], as_typed(one, taken))]
-    report = _report(options.kind, judgement, data.told, (len(before), len(after)))
+    one = first_input(data.held_out[0], graph)
+    runs = [partial(wide_run, one), partial(narrow_run, as_typed(one, taken))]
+    report = _report(options.kind, judgement, data, (len(before), len(after)))
     return Reduced(narrow, report, before, *latency.medians(runs))
 
 
@@ -129,16 +130,14 @@ def _data(samples: Samples, graph: Signature, original: Original, kind: Kind) ->
     if calibration is None or judged is None:
         drawn = random_batches(graph, original)
         count = sum(map(rows, drawn))
-        return _Data(drawn, drawn, (f"{count} {RANDOM}", RANDOM))
+        return _Data(drawn, drawn, None, f"{count} {RANDOM}", RANDOM)
     return _Data(
         batches(calibration, graph, original),
         batches(judged, graph, original),
-        (_told(calibration), judged.origin),
+        judged.targets,
+        f"{len(calibration)} inputs of {calibration.origin}",
+        judged.origin,
     )
-
-
-def _told(inputs: Inputs) -> str:
-    return f"{len(inputs)} inputs of {inputs.origin}"
 
 
 def _converted(
@@ -152,17 +151,16 @@ def _converted(
 
 
 def _report(
-    kind: Kind, judgement: Judgement, told: tuple[str, str], size: tuple[int, int]
+    kind: Kind, judgement: Judgement, data: _Data, size: tuple[int, int]
 ) -> PrecisionReport:
-    calibration, split = told
     return PrecisionReport(
         kind=kind,
         top1_agreement=judgement.top1_agreement,
         accuracy_before=judgement.accuracy_before,
         accuracy_after=judgement.accuracy_after,
         samples=judgement.samples,
-        split=split,
-        calibration=calibration,
+        split=data.split,
+        calibration=data.calibration_origin,
         size_before=size[0],
         size_after=size[1],
     )

@@ -251,6 +251,24 @@ def test_samples_for_a_model_of_two_inputs_are_refused(tmp_path: Path) -> None:
         reduce_precision(network, original(network), options)
 
 
+def test_a_model_without_inputs_is_refused() -> None:
+    body = "y = Constant<value = float[1, 2] {1.0, 2.0}>()"
+    network = graph(body, {}, inputs="", outputs="float[1,2] y")
+
+    with pytest.raises(UsageError, match="the model takes no inputs"):
+        reduce_precision(network, original(network), PrecisionOptions("fp16"))
+
+
+def test_random_inputs_reach_a_model_of_two_inputs() -> None:
+    body = "f = Flatten(x) s = Add(f, z) y = MatMul(s, m)"
+    arrays = {"m": weights()["g"][:1].repeat(192, axis=0)}
+    network = graph(body, arrays, inputs=f"{IMAGE}, float z")
+
+    reduced = reduce_precision(network, original(network), PrecisionOptions("fp16"))
+
+    assert reduced.report.samples == 64
+
+
 def test_outputs_that_cannot_be_ranked_are_refused_unless_they_need_no_judge() -> None:
     network = graph("y = Relu(x)", {}, outputs="float[batch,3,8,8] y")
 
