@@ -25,6 +25,9 @@ DEFAULT_EPSILON = float(np.float32(1e-5))
 PER_ACTIVATION_UNTIL_OPSET = 8  # `spatial` left the operator with opset 9
 IS_TEST_UNTIL_OPSET = 6  # opset 7 knows the mode by the number of outputs
 BROADCASTS_SINCE_OPSET = 7  # before, Add and Mul aligned their operands by an attribute
+# Of what a chain reads: deviations of two channels, and the numbers themselves (pixels end at 255).
+LARGEST_SPREAD = 4.0
+LARGEST_NUMBERS = 2.0**10
 FLOATS = frozenset(
     {ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.BFLOAT16}
 )
@@ -176,11 +179,16 @@ def _assumed(affine: Affine) -> tuple[Array, Array]:
     """Mean and deviation of what an affine reads, if it is there to normalise.
 
     A chain of Mul and Add does not say what it normalised; what it puts out has a mean near 0 and
-    a deviation near 1, if it was a batch norm.
+    a deviation near 1, if it was a batch norm. A scale far below those of the other channels does
+    not say that this one is large, but that it is dead.
     """
     magnitude = np.abs(affine.scale)
-    safe = np.where(magnitude > 0, affine.scale, 1.0)
-    return -affine.shift / safe, 1 / np.abs(safe)
+    usual = np.median(magnitude[magnitude > 0]) if magnitude.any() else 1.0
+    least = max(float(usual) / LARGEST_SPREAD, 1 / LARGEST_NUMBERS)
+    deviation = 1 / np.maximum(magnitude, least)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        mean = np.nan_to_num(-affine.shift / affine.scale)
+    return np.clip(mean, -deviation, deviation), deviation
 
 
 def _multiplied(operand: Array, _: bool) -> Affine:
