@@ -183,7 +183,7 @@ class _Engine:
         if candidate.rest is None:
             surgery.bypass(self._draft, site)
         else:
-            site.affine, site.changed = candidate.rest, True
+            surgery.reduce(site, candidate.rest, candidate.before)
         self._close(record, "clamped" if clamps else candidate.outcome, tuple(into), through)
 
     def _close(

@@ -10,6 +10,7 @@ import onnx_ir as ir
 from export.folding.affine import Affine
 from export.folding.constants import label
 from export.folding.draft import AffineSite, Draft, dims
+from export.folding.gauge import Gauge
 from export.folding.operators import Rewriting, Spot, Step
 
 
@@ -40,11 +41,21 @@ def bypass(draft: Draft, site: AffineSite) -> None:
 def absorb(site: AffineSite, spot: Spot) -> None:
     """Let an affine take the gauges around it into itself."""
     site.affine = absorbed_affine(site, spot)
-    before = spot.of(site.source)
+    _read_as(site, spot.of(site.source))
+    site.changed = True
+
+
+def reduce(site: AffineSite, rest: Affine, before: Gauge | None) -> None:
+    """Leave of an affine what is not in the gauges around it, `before` that of what it reads."""
+    site.affine, site.changed = rest, True
+    _read_as(site, before)
+
+
+def _read_as(site: AffineSite, before: Gauge | None) -> None:
+    """What is known of the numbers that an affine reads is of those that are stored."""
     if before is not None and before.encoding is not None:
         site.mean = before.encoding(site.mean)
         site.deviation = np.abs(before.encoding.scale) * site.deviation
-    site.changed = True
 
 
 def absorbed_affine(site: AffineSite, spot: Spot) -> Affine:
