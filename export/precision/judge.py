@@ -25,19 +25,22 @@ class Judgement:
         top1_agreement: Share on which both rank the same class first; None without rows to rank.
         accuracy_before: Share that the float32 model gets right; None where classes are not known.
         accuracy_after: Share that the narrow one gets right.
+        one_class: The float32 model ranks the same class first on all of them. Then two models
+            agree that compute different things, as an untrained one and a blind one do.
     """
 
     samples: int
     top1_agreement: float | None
     accuracy_before: float | None = None
     accuracy_after: float | None = None
+    one_class: bool = False
 
     @property
     def lost(self) -> float | None:
-        """Points of 100: of accuracy, or of agreement where that is all that is known."""
+        """Points of 100: of accuracy, or of agreement where that is all; None if neither tells."""
         if self.accuracy_before is not None and self.accuracy_after is not None:
             share = self.accuracy_before - self.accuracy_after
-        elif self.top1_agreement is not None:
+        elif self.top1_agreement is not None and not self.one_class:
             share = 1 - self.top1_agreement
         else:
             return None
@@ -69,10 +72,13 @@ def judge(
     if not all(np.isfinite(array.astype(np.float64)).all() for array in actual):
         raise PrecisionError("the narrow model puts out numbers that are not finite")
     agreement = deviation.top1_agreement(expected, actual)
-    if agreement is None or targets is None:
-        return Judgement(len(expected[0]), agreement)
     count = len(expected[0])
-    return Judgement(count, agreement, *(_accuracy(one[0], targets) for one in (expected, actual)))
+    if agreement is None:
+        return Judgement(count, None)
+    if targets is None:
+        return Judgement(count, agreement, one_class=_is_one_class(expected[0]))
+    before_right, after_right = (_accuracy(one[0], targets) for one in (expected, actual))
+    return Judgement(count, agreement, before_right, after_right)
 
 
 def check(judgement: Judgement, allowed: float) -> None:
@@ -87,9 +93,14 @@ def check(judgement: Judgement, allowed: float) -> None:
     """
     lost = judgement.lost
     if lost is None and allowed < 100:
+        reason = (
+            f"all {judgement.samples} samples fall into one class: --held-out names others"
+            if judgement.one_class
+            else "the model puts out no row of numbers to rank"
+        )
         raise PrecisionError(
-            "the model puts out no row of numbers to rank, so nothing tells what narrower numbers "
-            "cost; --max-accuracy-drop 100 writes it unjudged"
+            f"nothing tells what narrower numbers cost, since {reason}; --max-accuracy-drop 100 "
+            "writes it unjudged"
         )
     if lost is not None and lost > allowed:
         raise PrecisionError(
@@ -102,6 +113,11 @@ def _told(judgement: Judgement) -> str:
     if judgement.accuracy_before is None:
         return f"top-1 agrees for {judgement.top1_agreement:.2%}"
     return f"accuracy falls from {judgement.accuracy_before:.2%} to {judgement.accuracy_after:.2%}"
+
+
+def _is_one_class(scores: NDArray[Any]) -> bool:
+    """Whether more than one row was ranked, and all alike."""
+    return len(scores) > 1 and len(set(scores.argmax(axis=1).tolist())) == 1
 
 
 def _accuracy(scores: NDArray[Any], targets: NDArray[np.int64]) -> float:

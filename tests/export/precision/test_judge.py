@@ -58,6 +58,14 @@ def test_outputs_that_cannot_be_ranked_have_no_agreement() -> None:
     ) == Judgement(8, None)
 
 
+def test_models_that_agree_on_one_class_for_everything_are_known_as_such() -> None:
+    constant = np.eye(4)[[2] * 8]
+    alike = judge(Fake(constant), Fake(constant), BATCHES, None, TAKEN)
+
+    assert alike == Judgement(8, 1.0, one_class=True)
+    assert not judged(SCORES).one_class
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_outputs_that_are_not_finite_are_refused(value: float) -> None:
     with pytest.raises(PrecisionError, match="not finite"):
@@ -71,6 +79,7 @@ def test_outputs_that_are_not_finite_are_refused(value: float) -> None:
         (Judgement(100, 0.99), 1.0),
         (Judgement(1000, 0.5, 0.90, 0.95), -5.0),
         (Judgement(100, None), None),
+        (Judgement(100, 1.0, one_class=True), None),
     ],
 )
 def test_points_lost_are_those_of_accuracy_where_it_is_known(
@@ -88,7 +97,11 @@ def test_points_lost_are_those_of_accuracy_where_it_is_known(
             r"1 allowed; --max-accuracy-drop raises that",
         ),
         (Judgement(1000, 0.989), r"top-1 agrees for 98.90% on 1000 samples: 1.10 points"),
-        (Judgement(1000, None), "nothing tells what narrower numbers cost"),
+        (Judgement(1000, None), "nothing tells what .* no row of numbers to rank"),
+        (
+            Judgement(1000, 1.0, one_class=True),
+            "nothing tells what .* all 1000 samples fall into one class: --held-out names others",
+        ),
     ],
 )
 def test_what_costs_more_than_a_point_is_refused(judgement: Judgement, message: str) -> None:
@@ -101,3 +114,4 @@ def test_what_costs_a_point_passes_and_what_costs_more_where_that_is_allowed() -
     check(Judgement(1000, 0.99), 1.0)
     check(Judgement(1000, 0.5), 50.0)
     check(Judgement(1000, None), 100.0)
+    check(Judgement(1000, 1.0, one_class=True), 100.0)
