@@ -4,7 +4,7 @@ A mean of stored numbers means the mean of the true ones, whatever the affine; a
 the affine keeps the order; zeros beside the image are zeros only where zero is stored as zero.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import onnx_ir as ir
@@ -24,7 +24,9 @@ def _pooling(check: Check) -> Operator:
 
     def balance(spot: Spot) -> Iterator[Gauges]:
         gauge = spot.of(spot.operand(0)) or spot.gauges[spot.output]
-        _check_varies(spot, gauge, range(CHANNEL_AXES, gauge.primary.scale.ndim))
+        _check_varies(
+            spot, gauge, [*range(CHANNEL_AXES, gauge.primary.scale.ndim), *_resized(spot)]
+        )
         if any(output.uses() or output.is_graph_output() for output in spot.node.outputs[1:]):
             raise RefusalError(f"{spot.described} puts out more than its data", spot.node)
         check(spot, gauge)
@@ -33,12 +35,25 @@ def _pooling(check: Check) -> Operator:
     return Operator(balance)
 
 
+def _resized(spot: Spot) -> Iterator[int]:
+    """Batch or channel, if they change their size: Resize can do that."""
+    before, after = spot.operand(0).shape, spot.output.shape
+    if before is None or after is None:
+        return
+    for axis in range(CHANNEL_AXES):
+        sizes = before[axis], after[axis]
+        if all(isinstance(size, int) for size in sizes) and sizes[0] != sizes[1]:
+            yield axis
+
+
 def _reducing(check: Check) -> Operator:
     """An operator that takes one number out of the axes that it names."""
 
     def balance(spot: Spot) -> Iterator[Gauges]:
         rank = len(dims(spot.operand(0)))
         named = integers(spot.node, "axes", 1)
+        if not named and spot.node.attributes.get_int("noop_with_empty_axes", 0) == 1:
+            raise RefusalError(f"{spot.described} is told to do nothing", spot.node)
         axes = tuple(axis % rank for axis in named) if named else tuple(range(rank))
         keeps = spot.node.attributes.get_int("keepdims", 1) == 1
         known = spot.of(spot.operand(0))
@@ -53,7 +68,7 @@ def _reducing(check: Check) -> Operator:
     return Operator(balance)
 
 
-def _check_varies(spot: Spot, gauge: Gauge, axes: range | tuple[int, ...]) -> None:
+def _check_varies(spot: Spot, gauge: Gauge, axes: Iterable[int]) -> None:
     affine = gauge.primary
     for axis in axes:
         if max(affine.scale.shape[axis], affine.shift.shape[axis]) != 1:
