@@ -59,6 +59,15 @@ def relative(expected: Arrays, actual: Arrays) -> float:
     return float(np.max(errors))
 
 
+def root_mean_square(expected: Arrays, actual: Arrays) -> float:
+    """The worst output's ``|y - reference| / |reference|`` in the Euclidean norm.
+
+    Of two models that are about as far off, the largest error of some thousand numbers is a
+    lottery; their root mean square is not.
+    """
+    return max(map(_in_euclidean_norm, expected, actual), default=0.0)
+
+
 def is_constant(outputs: Arrays, tolerance: float) -> bool:
     """Whether all samples put out what the first does, within `tolerance` of an output's scale."""
     return all(
@@ -83,6 +92,13 @@ def _joined_one(batches: Arrays) -> NDArray[Any]:
 def _largest_difference(expected: NDArray[Any], actual: NDArray[Any]) -> float:
     difference = actual.astype(np.float64) - expected.astype(np.float64)
     return float(np.abs(difference).max(initial=0.0))
+
+
+def _in_euclidean_norm(expected: NDArray[Any], actual: NDArray[Any]) -> float:
+    wanted = expected.astype(np.float64)
+    error = float(np.linalg.norm(actual.astype(np.float64) - wanted))
+    scale = float(np.linalg.norm(wanted))
+    return error / scale if scale else (float(np.inf) if error else 0.0)
 
 
 def _scale(array: NDArray[Any]) -> float:

@@ -15,8 +15,8 @@ from export.signature import draw, signature
 from export.sources.original import Original
 
 WARM_UP_RUNS = 3  # the first allocates, the second sees the arena, the third is like the rest
-PAIRS = 50
-BUDGET_S = 3.0  # a network of a second a run is told apart by three pairs as well
+TURNS = 500  # what takes microseconds differs by a tenth from turn to turn
+BUDGET_S = 3.0  # a network of a second a run is told apart by three turns as well
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def medians(runs: Sequence[Callable[[], object]], budget_s: float = BUDGET_S) ->
     """
     times: list[list[float]] = [[] for _ in runs]
     end = time.perf_counter() + budget_s
-    for turn in range(WARM_UP_RUNS + PAIRS):
+    for turn in range(WARM_UP_RUNS + TURNS):
         if times[0] and time.perf_counter() > end:
             break
         for run, taken in zip(runs, times, strict=True):

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 
 import onnx_ir as ir
@@ -12,6 +11,7 @@ from export import artifact, latency, manifest, page, sources, verify
 from export.artifact import Place
 from export.errors import ArtifactError, NothingFoldedError, UsageError
 from export.folding import Folded, FoldReport, Mode, Target, fold
+from export.guard import fold_within
 from export.input_format import InputFormat, format_of, with_format
 from export.manifest import Manifest
 from export.precision import PrecisionOptions, Reduced, check_float32, reduce_precision
@@ -19,7 +19,7 @@ from export.sources.options import SourceOptions
 from export.sources.original import Original
 from export.verify import Parity
 
-Fold = Callable[[ir.Model], Folded[ir.Model]]
+Fold = Callable[[ir.Model, Mapping[str, str]], Folded[ir.Model]]
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,8 @@ def build(
         precision: Narrower numbers for the folded model, once it is verified in its own.
         mode: Which moves to take; see `export.folding.fold`.
         target: The device to choose them for.
-        fold_model: What folds a graph; None takes `export.folding.fold`.
+        fold_model: What folds a graph but for the batch norms that are to stay, by their names and
+            with the reasons; None takes `export.folding.fold`.
 
     Raises:
         ExportError: Any step failed; nothing was written.
@@ -103,11 +104,15 @@ def build(
     if not force:
         place.check_free()
     original = with_format(sources.read(source, options or SourceOptions()), input_format)
-    result = (fold_model or _folding(original, mode, target))(original.model)
+    folding = fold_model or _folding(original, mode, target)
+    result, measured = fold_within(
+        lambda keep: folding(original.model, keep),
+        lambda one: _measured(original, artifact.serialize(one.model), parity or ParityOptions()),
+    )
     folded, report = result.model, result.report
     if not allow_unfolded:
-        _check_folded(report)
-    measured = _verified(original, artifact.serialize(folded), parity or ParityOptions())
+        _check_folded(result)
+    verify.check(measured)
     reduced = reduce_precision(folded, original, precision) if precision else None
     described = manifest.compose(
         original,
@@ -151,7 +156,9 @@ def verify_again(
         check_float32(data)
     original = sources.read(against, options or SourceOptions())
     original = with_format(original, format_of(data, original))
-    return _verified(original, data, asked)
+    measured = _measured(original, data, asked)
+    verify.check(measured)
+    return measured
 
 
 def read_bytes(path: Path) -> bytes:
@@ -166,27 +173,30 @@ def read_bytes(path: Path) -> bytes:
         raise ArtifactError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _verified(original: Original, data: bytes, options: ParityOptions) -> Parity:
-    measured = verify.measure(
+def _measured(original: Original, data: bytes, options: ParityOptions) -> Parity:
+    return verify.measure(
         original,
         data,
         samples=options.samples,
         seed=options.seed,
         tolerance=options.tolerance,
     )
-    verify.check(measured)
-    return measured
 
 
 def _folding(original: Original, mode: Mode, target: Target) -> Fold:
     given = original.input
     measure = latency.measuring(original.model, target, given.shape, given.value_range)
-    return partial(fold, mode=mode, target=target, measure=measure)
+    return lambda model, keep: fold(model, mode, target, measure=measure, keep=keep)
 
 
-def _check_folded(report: FoldReport) -> None:
+def _check_folded(result: Folded[ir.Model]) -> None:
+    """Refuse a model of whose batch norms none can be folded; not one where that does not pay."""
+    report = result.report
     first = next(iter(report.kept), None)
-    if first is not None and report.bn_before and len(report.kept) == len(report.nodes):
+    could = result.decision.basis in {"measured", "rule"}
+    if first is None or could or not report.bn_before:
+        return
+    if len(report.kept) == len(report.nodes):
         raise NothingFoldedError(
             f"not one of {report.bn_before} batch norms could be folded ({first.name}: "
             f"{first.reason}); --allow-unfolded writes the model as it is",

@@ -1,5 +1,6 @@
 """From one ONNX file to another with its batch norms folded, for those who want no more."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import onnx_ir as ir
 from export import artifact, latency, verify
 from export.errors import SourceError, UsageError
 from export.folding import Folded, Mode, Target, fold
+from export.guard import FoldKeeping, fold_within
 from export.sources.onnx import read_onnx
 from export.sources.options import SourceOptions
 from export.sources.original import Original
@@ -63,20 +65,25 @@ def fold_file(
         raise UsageError(f"{result} exists: take another name, or --force")
     original = read_onnx(source, SourceOptions(input_shape=input_shape))
     measure = latency.measuring(original.model, target, original.input.shape)
-    folded = fold(original.model, mode, target, measure=measure)
-    data = artifact.serialize(folded.model)
-    done = _verified(original, folded, data, samples, seed) if samples else FoldedFile(folded)
-    artifact.write_file(result, data)
+
+    def folding(keep: Mapping[str, str]) -> Folded[ir.Model]:
+        return fold(original.model, mode, target, measure=measure, keep=keep)
+
+    done = _verified(original, folding, samples, seed) if samples else FoldedFile(folding({}))
+    artifact.write_file(result, artifact.serialize(done.folded.model))
     return done
 
 
-def _verified(
-    original: Original, folded: Folded[ir.Model], data: bytes, samples: int, seed: int
-) -> FoldedFile:
-    """Measure the result; where inputs cannot be drawn, or tell nothing, say so."""
+def _verified(original: Original, folding: FoldKeeping, samples: int, seed: int) -> FoldedFile:
+    """Fold and measure; where inputs cannot be drawn, or tell nothing, say so."""
+
+    def measured(folded: Folded[ir.Model]) -> Parity:
+        data = artifact.serialize(folded.model)
+        return verify.measure(original, data, samples=samples, seed=seed)
+
     try:
-        measured = verify.measure(original, data, samples=samples, seed=seed)
+        folded, parity = fold_within(folding, measured)
     except SourceError as error:
-        return FoldedFile(folded, unverified=str(error))
-    verify.check(measured)
-    return FoldedFile(folded, measured)
+        return FoldedFile(folding({}), unverified=str(error))
+    verify.check(parity)
+    return FoldedFile(folded, parity)

@@ -53,6 +53,8 @@ class Parity:
         max_abs_error: Of the folded model.
         max_rel_error: Of the folded model; of outputs that are probabilities, in their logarithms.
         unfolded_max_rel_error: Of the original.
+        error_ratio: Root mean square error of the folded model by that of the original; None if
+            the original has none.
         top1_agreement: Share of samples whose largest output is the same; None if there are no
             rows of numbers to rank.
         tolerance: The largest relative error that passes.
@@ -64,6 +66,7 @@ class Parity:
     max_abs_error: float
     max_rel_error: float
     unfolded_max_rel_error: float
+    error_ratio: float | None
     top1_agreement: float | None
     tolerance: float
 
@@ -120,6 +123,7 @@ def measure(
         max_abs_error=_rounded(deviation.absolute(expected, actual)),
         max_rel_error=_rounded(deviation.relative(shown(expected), shown(actual))),
         unfolded_max_rel_error=_rounded(unfolded_error),
+        error_ratio=_ratio(shown(expected), shown(actual), shown(unfolded)),
         top1_agreement=deviation.top1_agreement(expected, actual),
         tolerance=tolerance,
     )
@@ -227,6 +231,12 @@ def _tolerance(model: ir.Model, unfolded_error: float) -> float:
     used = {value.dtype for value in (*model.graph.inputs, *weights)}
     floor = max((TOLERANCES[dtype] for dtype in used if dtype in TOLERANCES), default=1e-5)
     return max(floor, _rounded(FOLDED_TO_UNFOLDED * unfolded_error))
+
+
+def _ratio(expected: Arrays, folded: Arrays, unfolded: Arrays) -> float | None:
+    before = deviation.root_mean_square(expected, unfolded)
+    after = deviation.root_mean_square(expected, folded)
+    return _rounded(after / before) if before else None
 
 
 def _rounded(error: float) -> float:

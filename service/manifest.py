@@ -144,7 +144,7 @@ class Precision(_Strict):
     size_after: Count
 
 
-class Parity(_Strict):
+class ParityV1(_Strict):
     """The errors measured at export against a reference of higher precision."""
 
     reference: str
@@ -155,6 +155,12 @@ class Parity(_Strict):
     unfolded_max_rel_error: float | None = None
     top1_agreement: float | None
     tolerance: float
+
+
+class Parity(ParityV1):
+    """The same, and how many times as far off the folded model is as the unfolded one."""
+
+    error_ratio: float | None
 
 
 class Metrics(_Strict):
@@ -177,7 +183,7 @@ class Manifest(_Strict):
     output: Output | None
     source: Source
     fold: Fold | FoldV1
-    parity: Parity
+    parity: Parity | ParityV1
     metrics: Metrics | None
     created_by: dict[str, str]
 
@@ -194,6 +200,7 @@ class ManifestV1(Manifest):
     format_version: Literal[1]
     input: Annotated[ImageInputV1 | TensorInput, Field(discriminator="kind")] | None
     fold: FoldV1
+    parity: ParityV1
 
 
 class ManifestV2(Manifest):
@@ -202,6 +209,7 @@ class ManifestV2(Manifest):
     format_version: Literal[2]
     input: Annotated[ImageInput | TensorInput, Field(discriminator="kind")] | None
     fold: Fold
+    parity: Parity
     precision: Precision | None
 
 

@@ -20,8 +20,8 @@ Target = Literal["cpu", "cuda"]
 # Medians in milliseconds of one run of each model, taken in turns.
 Measure = Callable[[Sequence[ir.Model]], list[float]]
 
-# What is faster by less than this is as fast: medians of 50 turns on a machine that does other
-# things besides differ by so much when the same model is measured twice.
+# What is faster by less than this is as fast: on a machine that does other things besides, medians
+# of some hundred turns differ by so much when the same model is measured twice.
 NOISE = 0.02
 NAMES: Mapping[frozenset[Extra], str] = {
     SAFE: "safe",

@@ -1,6 +1,7 @@
 """From a source to an artifact; what fails leaves no file."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ def test_the_same_source_twice_gives_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_a_corrupted_fold_fails_verification_and_leaves_no_file(tmp_path: Path) -> None:
-    def corrupted(original: ir.Model) -> Folded[ir.Model]:
+    def corrupted(original: ir.Model, _: Mapping[str, str]) -> Folded[ir.Model]:
         folded = fold(original, "safe")
         (conv,) = (node for node in folded.model.graph if node.op_type == "Conv")
         bias = conv.inputs[2]
@@ -93,7 +94,7 @@ def test_a_corrupted_fold_fails_verification_and_leaves_no_file(tmp_path: Path) 
 
 
 def test_a_fold_that_breaks_the_model_leaves_no_file(tmp_path: Path) -> None:
-    def broken(original: ir.Model) -> Folded[ir.Model]:
+    def broken(original: ir.Model, _: Mapping[str, str]) -> Folded[ir.Model]:
         folded = fold(original, "safe")
         folded.model.graph[0].op_type = "Reelu"
         return folded
@@ -208,6 +209,7 @@ def test_an_onnx_file_keeps_its_names(tmp_path: Path) -> None:
         "max_abs_error",
         "max_rel_error",
         "unfolded_max_rel_error",
+        "error_ratio",
         "top1_agreement",
         "tolerance",
     }

@@ -9,7 +9,7 @@ import pytest
 
 from export import reference, verify
 from export.errors import ParityError, SourceError
-from export.folding import fold
+from export.folding.engine import fold_in_place as fold
 from export.sources.original import Feeds, ImageInput, Original, Provenance, Reference, TensorInput
 from export.verify import Parity
 from tests.export.graphs import Array, bn, model, norm, normal
@@ -264,7 +264,7 @@ def test_a_tolerance_that_is_given_counts_alone() -> None:
 
 
 def test_what_is_not_a_number_never_holds() -> None:
-    assert not Parity("r", 1, 0, 0.0, float("nan"), 0.0, None, 1.0).holds
+    assert not Parity("r", 1, 0, 0.0, float("nan"), 0.0, None, None, 1.0).holds
 
 
 def test_a_float64_evaluation_that_the_runtime_contradicts_is_not_believed() -> None:
