@@ -65,9 +65,9 @@ class AffineSite:
         """How many operators this site would take to compute another affine."""
         if affine.is_identity:
             return 0
-        if affine.only_scales or affine.only_shifts or self.has_batch_norm:
+        if affine.only_scales or affine.only_shifts:
             return 1
-        return 2
+        return 1 if self.has_batch_norm and is_per_channel(affine) else 2
 
 
 @dataclass(eq=False)
@@ -198,6 +198,12 @@ def dims(value: ir.Value | None) -> Sequence[int | str | None]:
         name = "" if value is None else f" of '{value.name}'"
         raise RefusalError(f"the rank{name} is not known")
     return [size if isinstance(size, int) else size.value for size in value.shape]
+
+
+def is_per_channel(affine: Affine) -> bool:
+    """Whether an affine varies along the channels at most, so that a batch norm computes it."""
+    shape = np.broadcast_shapes(affine.scale.shape, affine.shift.shape)
+    return len(shape) > 1 and all(size == 1 for axis, size in enumerate(shape) if axis != 1)
 
 
 def _initializer_name(value: ir.Value | None) -> str | None:

@@ -68,7 +68,7 @@ def reductions(site: AffineSite) -> Iterator[Callable[[], Candidate]]:
         yield lambda: Candidate("reduced", rest=affine)
     if affine.only_scales or affine.only_shifts:
         return
-    zero, one = np.zeros_like(affine.shift), np.ones_like(affine.scale)
+    zero, one = _nothing(site)
     yield lambda: Candidate("reduced", _only_scale(site), None, Affine(one, affine.shift))
     yield lambda: Candidate(
         "reduced", None, decoding(Affine(affine.scale, zero)), Affine(one, _quotient(site))
@@ -117,18 +117,18 @@ def _forward(site: AffineSite) -> Candidate:
 
 
 def _shift_back(site: AffineSite) -> Candidate:
-    zero = np.zeros_like(site.affine.shift)
+    zero, _ = _nothing(site)
     return Candidate("split", _only_shift(site), decoding(Affine(site.affine.scale, zero)))
 
 
 def _scale_back(site: AffineSite) -> Candidate:
-    one = np.ones_like(site.affine.scale)
+    _, one = _nothing(site)
     return Candidate("split", _only_scale(site), decoding(Affine(one, site.affine.shift)))
 
 
 def _sign_back(site: AffineSite) -> Candidate:
     affine, sign = site.affine, _sign(site)
-    zero = np.zeros_like(affine.shift)
+    zero, _ = _nothing(site)
     forward = decoding(Affine(np.abs(affine.scale), affine.shift))
     return Candidate("split", encoding(Affine(sign, zero)), forward)
 
@@ -136,7 +136,7 @@ def _sign_back(site: AffineSite) -> Candidate:
 def _sign_and_shift_back(site: AffineSite) -> Candidate:
     affine, sign = site.affine, _sign(site)
     shift = sign * _quotient(site)
-    zero = np.zeros_like(affine.shift)
+    zero, _ = _nothing(site)
     forward = decoding(Affine(np.abs(affine.scale), zero))
     return Candidate("split", encoding(Affine(sign, shift)), forward)
 
@@ -144,15 +144,21 @@ def _sign_and_shift_back(site: AffineSite) -> Candidate:
 def _sign_stays(site: AffineSite) -> Candidate:
     affine = site.affine
     forward = decoding(Affine(np.abs(affine.scale), affine.shift))
-    return Candidate("reduced", None, forward, Affine(_sign(site), np.zeros_like(affine.shift)))
+    return Candidate("reduced", None, forward, Affine(_sign(site), _nothing(site)[0]))
 
 
 def _only_shift(site: AffineSite) -> Gauge:
-    return encoding(Affine(np.ones_like(site.affine.scale), _quotient(site)))
+    return encoding(Affine(_nothing(site)[1], _quotient(site)))
 
 
 def _only_scale(site: AffineSite) -> Gauge:
-    return encoding(Affine(site.affine.scale, np.zeros_like(site.affine.shift)))
+    return encoding(Affine(site.affine.scale, _nothing(site)[0]))
+
+
+def _nothing(site: AffineSite) -> tuple[Array, Array]:
+    """The shift that adds nothing and the scale that multiplies nothing, the same everywhere."""
+    identity = Affine.identity(site.affine.scale.ndim)
+    return identity.shift, identity.scale
 
 
 def _sign(site: AffineSite) -> Array:

@@ -192,22 +192,31 @@ def _assumed(affine: Affine) -> tuple[Array, Array]:
 
 
 def _multiplied(operand: Array, _: bool) -> Affine:
-    return Affine(operand, np.zeros_like(operand))
+    return Affine(operand, _nothing(operand).shift)
 
 
 def _added(operand: Array, _: bool) -> Affine:
-    return Affine(np.ones_like(operand), operand)
+    return Affine(_nothing(operand).scale, operand)
 
 
 def _subtracted(operand: Array, constant_first: bool) -> Affine:
-    ones = np.ones_like(operand)
+    ones = _nothing(operand).scale
     return Affine(-ones, operand) if constant_first else Affine(ones, -operand)
 
 
 def _divided(operand: Array, constant_first: bool) -> Affine:
     if constant_first or (operand == 0).any():
         raise RefusalError("a division by a tensor, or by zero, is no affine")
-    return Affine(1 / operand, np.zeros_like(operand))
+    with np.errstate(over="ignore"):
+        scale = 1 / operand
+    if not np.isfinite(scale).all():
+        raise RefusalError("a division by a number so small is no affine")
+    return Affine(scale, _nothing(operand).shift)
+
+
+def _nothing(operand: Array) -> Affine:
+    """What changes nothing is the same everywhere, wherever the operand varies."""
+    return Affine.identity(operand.ndim)
 
 
 # What each computes with its constant, and whether that is its first operand.

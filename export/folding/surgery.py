@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from export.folding.affine import Affine
 from export.folding.constants import label
-from export.folding.draft import AffineSite, Draft, dims
+from export.folding.draft import AffineSite, Draft, dims, is_per_channel
 from export.folding.gauge import Gauge
 from export.folding.operators import Rewriting, Spot, Step
 
@@ -74,7 +74,7 @@ def write(draft: Draft, site: AffineSite) -> None:
     last = site.nodes[-1]
     channels = dims(source)[1] if len(dims(source)) > 1 else None
     single = affine.only_scales or affine.only_shifts
-    if single or norm is None or not isinstance(channels, int) or not _is_per_channel(affine):
+    if single or norm is None or not isinstance(channels, int) or not is_per_channel(affine):
         steps = _elementwise(affine)
         last.resize_outputs(1)
         _become_chain(draft, last, source, steps)
@@ -89,11 +89,6 @@ def _elementwise(affine: Affine) -> list[Step]:
     if not affine.only_scales:
         steps.append(Step("Add", {1: affine.shift}, ()))
     return steps or [Step("Identity", {}, ())]
-
-
-def _is_per_channel(affine: Affine) -> bool:
-    shape = np.broadcast_shapes(affine.scale.shape, affine.shift.shape)
-    return len(shape) > 1 and all(size == 1 for axis, size in enumerate(shape) if axis != 1)
 
 
 def _become_batch_norm(
