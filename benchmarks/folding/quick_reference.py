@@ -89,6 +89,7 @@ def evaluate(model: onnx.ModelProto, feeds: Mapping[str, Array]) -> list[Array]:
         model: The model; its own floats may be narrower.
         feeds: Arrays by input name.
     """
+    torch.set_num_threads(1)  # as everything here: threads that wait for each other only heat
     wide = ir.to_proto(widened(ir.from_proto(model)))
     evaluator = ReferenceEvaluator(wide, new_ops=[*OPERATORS, *QUICK])
     return list(evaluator.run(None, {name: one.astype("float64") for name, one in feeds.items()}))

@@ -8,8 +8,8 @@ from benchmarks.folding.comparison import UNFOLDED, Row
 
 HEADER = ("tool", "BN", "affine", "clamp", "dw 1x1", "nodes", "valid", "error", "fold s", "latency")
 TOTALS = (
-    *("tool", "version", "models", "BN removed", "at zero", "new affines", "new clamps"),
-    *("new dw 1x1", "invalid", "failed", "error median", "worst x unfolded", "latency", "worst"),
+    *("tool", "version", "models", "BN removed", "at zero", "affines", "new clamps", "new dw 1x1"),
+    *("invalid", "failed", "error median", "worst x unfolded", "latency", "worst"),
 )
 # Below this share of the unfolded model's error no tool's rounding shows.
 SMALLEST_ERROR = 1e-9
@@ -87,7 +87,8 @@ class _Sums:
     before: int
     after: int
     at_zero: int
-    new: tuple[int, int, int]  # affines, clamps, depthwise convolutions
+    affines: tuple[int, int]  # before and after
+    new: tuple[int, int]  # clamps, depthwise convolutions
 
 
 def _total(tool: str, pairs: Sequence[tuple[Row, Row]]) -> tuple[str, ...]:
@@ -101,6 +102,7 @@ def _total(tool: str, pairs: Sequence[tuple[Row, Row]]) -> tuple[str, ...]:
         str(len(pairs)),
         f"{sums.before - sums.after} / {sums.before}{_percent(sums)}",
         str(sums.at_zero),
+        f"{sums.affines[0]} → {sums.affines[1]}",
         *map(str, sums.new),
         str(sum(after.invalid is not None for _, after in pairs)),
         str(sum(after.counts is None for _, after in pairs)),
@@ -119,15 +121,16 @@ def _sums(pairs: Sequence[tuple[Row, Row]]) -> _Sums:
     before = [_numbers(row) for row, _ in pairs]
     after = [_numbers(row) for _, row in pairs]
     grown = [
-        [max(0, late[column] - early[column]) for column in (1, 2, 3)]
+        [max(0, late[column] - early[column]) for column in (2, 3)]
         for early, late in zip(before, after, strict=True)
     ]
-    columns = list(zip(*grown, strict=True)) or [(), (), ()]
+    columns = list(zip(*grown, strict=True)) or [(), ()]
     return _Sums(
         before=sum(one[0] for one in before),
         after=sum(one[0] for one in after),
         at_zero=sum(one[0] == 0 for one in after),
-        new=(sum(columns[0]), sum(columns[1]), sum(columns[2])),
+        affines=(sum(one[1] for one in before), sum(one[1] for one in after)),
+        new=(sum(columns[0]), sum(columns[1])),
     )
 
 

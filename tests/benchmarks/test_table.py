@@ -44,10 +44,10 @@ def test_totals_count_what_is_new_and_what_failed():
         line.split("  ")[0].strip(): [cell.strip() for cell in line.split("  ") if cell.strip()]
         for line in table.totals(ROWS).splitlines()
     }
-    assert cells["good"][1:9] == ["1.2", "1", "10 / 10 = 100.0 %", "1", "0", "3", "0", "0"]
+    assert cells["good"][1:9] == ["1.2", "1", "10 / 10 = 100.0 %", "1", "1 → 1", "3", "0", "0"]
     assert cells["good"][9:] == ["0", "1.0e-07", "1.00", "0.900", "0.90"]
-    assert cells["bad"][3:10] == ["5 / 10 = 50.0 %", "0", "5", "0", "2", "1", "0"]
-    assert cells["gone"][3:10] == ["0 / 0", "0", "0", "0", "0", "0", "1"]
+    assert cells["bad"][3:10] == ["5 / 10 = 50.0 %", "0", "1 → 6", "0", "2", "1", "0"]
+    assert cells["gone"][3:10] == ["0 / 0", "0", "0 → 0", "0", "0", "0", "1"]
 
 
 def test_columns_are_aligned():
