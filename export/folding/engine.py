@@ -16,13 +16,13 @@ import onnx_ir as ir
 from export.folding import moves, surgery
 from export.folding.affine import Affine
 from export.folding.constants import RefusalError, is_constant, is_operator, label
-from export.folding.draft import AffineSite, Draft, dims
+from export.folding.draft import AffineSite, Draft, check_rounds, dims
 from export.folding.listing import Record, entries, strains
 from export.folding.merging import merge_branches
 from export.folding.moves import Candidate
 from export.folding.operators import Rewriting
 from export.folding.preparation import opset_of, prepare, remove_dead
-from export.folding.recognition import chains
+from export.folding.recognition import BROADCASTS_SINCE_OPSET, chains
 from export.folding.report import FoldReport, Outcome
 from export.folding.solver import Plan, solve
 from export.folding.transposes import cancel_transposes
@@ -100,7 +100,7 @@ class _Engine:
     def run(self) -> None:
         """Make all moves."""
         self._sweep(lambda site: islice(moves.removals(site), 1), FREE)
-        while self._round():
+        while self._draft.opset >= BROADCASTS_SINCE_OPSET and self._round():
             pass
         for site in dict.fromkeys(self._draft.sites.values()):
             surgery.write(self._draft, site)
@@ -223,12 +223,19 @@ def _check_growth(
         absorbed = surgery.absorbed_affine(other, spot)
         growth += other.cost_of(absorbed) - other.cost
         changes.append((other.affine, absorbed))
+        _check_rounds(other, absorbed)
     growth += (0 if candidate.rest is None else site.cost_of(candidate.rest)) - site.cost
     if growth > bounds.growth:
         raise RefusalError("it would take as many operators elsewhere as it saves")
+    _check_rounds(site, candidate.rest)
     parts = sum(_parts(after) - _parts(before) for before, after in changes)
     if growth == 0 and candidate.rest is not None and parts >= 0:
         raise RefusalError("what it would be rid of would come up elsewhere")
+
+
+def _check_rounds(site: AffineSite, affine: Affine | None) -> None:
+    for array in () if affine is None else (affine.scale, affine.shift):
+        check_rounds(array, site.source.dtype or ir.DataType.FLOAT, site.nodes[-1])
 
 
 def _parts(affine: Affine | None) -> int:

@@ -118,7 +118,10 @@ def _batch_norm(node: ir.Node, opset: int) -> AffineSite:
         affine = batch_norm(gamma, beta, mean, var, eps)
     except ValueError as error:
         raise RefusalError(str(error)) from error
-    shape = (1, -1, *(1,) * (len(dims(source)) - 2))
+    sizes = dims(source)
+    if len(sizes) < 2 or (isinstance(sizes[1], int) and sizes[1] != len(gamma)):
+        raise RefusalError(f"its parameters are for {len(gamma)} channels, its input has others")
+    shape = (1, -1, *(1,) * (len(sizes) - 2))
     affine = Affine(affine.scale.reshape(shape), affine.shift.reshape(shape))
     deviation = np.sqrt(var.astype(np.float64) + eps).reshape(shape)
     return AffineSite([node], 0, affine, mean.astype(np.float64).reshape(shape), deviation)

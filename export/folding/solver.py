@@ -14,10 +14,10 @@ import numpy as np
 import onnx_ir as ir
 
 from export.folding.constants import ONNX_DOMAINS, RefusalError, described, is_operator
-from export.folding.draft import AffineSite, Draft
+from export.folding.draft import AffineSite, Draft, check_rounds
 from export.folding.gauge import Gauge
 from export.folding.operators import LINEAR, OPERATORS, Operator, Rewriting, Spot
-from export.folding.recognition import FLOATS
+from export.folding.recognition import BROADCASTS_SINCE_OPSET, FLOATS
 
 # Operators that are asked for one plan. A residual stream of ResNet-152 has 50 sums; what is not
 # solved within a few hundred questions is a search that goes in circles.
@@ -216,6 +216,8 @@ def _check_storable(value: ir.Value, gauge: Gauge) -> None:
 
 def absorbed(spot: Spot, site: AffineSite) -> None:
     """Check that an affine can take the gauges around it into itself."""
+    if spot.draft.opset < BROADCASTS_SINCE_OPSET:
+        raise RefusalError(f"{spot.described} is of an opset older than 7", spot.node)
     before, after = spot.of(site.source), spot.of(site.output)
     if before is not None:
         before.decode  # noqa: B018 - refuses
@@ -246,4 +248,15 @@ def _rewritings(
         rewriting = rewrite(Spot(node, gauges, draft)) if rewrite is not None else None
         if rewriting is not None:
             found[node] = rewriting
+            _check_rounds(node, rewriting)
     return found
+
+
+def _check_rounds(node: ir.Node, rewriting: Rewriting) -> None:
+    """Refuse constants that do not fit; a linear operator has looked at its own."""
+    dtype = node.outputs[0].dtype
+    if dtype is None or is_operator(node, *LINEAR):
+        return
+    for step in rewriting.steps:
+        for array in step.constants.values():
+            check_rounds(array, dtype, node)

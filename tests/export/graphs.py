@@ -80,7 +80,7 @@ def kept_reason(proto: onnx.ModelProto) -> str:
 
 def reason_unchecked(proto: onnx.ModelProto) -> str | None:
     """The first reason, in a model so old or so wrong that today's checker refuses it."""
-    return fold(ir.from_proto(proto)).nodes[0].reason
+    return fold(ir.from_proto(proto), "all").report.nodes[0].reason
 
 
 def count(proto: onnx.ModelProto, op_type: str) -> int:

@@ -144,6 +144,8 @@ def _gemm(spot: Spot) -> Rewriting:
 
 
 def _matmul_ends(spot: Spot) -> _Ends:
+    if not _gemm_broadcasts(spot):
+        raise RefusalError(f"{spot.described} is of an opset older than 7", spot.node)
     if is_constant(spot.node.inputs[0]):
         raise RefusalError(f"{spot.described} has its constant matrix on the left", spot.node)
     shape = _weight_shape(spot, MATRIX_RANK, MATRIX_RANK)
@@ -159,7 +161,7 @@ def _matmul(spot: Spot) -> Rewriting:
         weight, bias = affine.into_matrix(weight, bias, ends.written, 1)
     if not bias.any():
         return _rewriting(spot, weight, None, ends)
-    if len(dims(spot.operand(0))) == MATRIX_RANK and _gemm_broadcasts(spot):
+    if len(dims(spot.operand(0))) == MATRIX_RANK:
         return _rewriting(spot, weight, bias, ends, Step("Gemm"))
     product = _rewriting(spot, weight, None, ends).steps
     return Rewriting((*product, Step("Add", {1: bias})))
