@@ -216,6 +216,8 @@ def _check_storable(value: ir.Value, gauge: Gauge) -> None:
 
 def absorbed(spot: Spot, site: AffineSite) -> None:
     """Check that an affine can take the gauges around it into itself."""
+    if site.held is not None:
+        raise RefusalError(f"{spot.described} is to stay as it is", spot.node)
     if spot.draft.opset < BROADCASTS_SINCE_OPSET:
         raise RefusalError(f"{spot.described} is of an opset older than 7", spot.node)
     before, after = spot.of(site.source), spot.of(site.output)

@@ -27,7 +27,7 @@ def bypass(draft: Draft, site: AffineSite) -> None:
     """Take an affine out of the graph: what read its output reads its input."""
     source, output = site.source, site.output
     draft.remove_site(site)
-    if output.is_graph_output() and (source.producer() is None or source.is_graph_output()):
+    if output.is_graph_output() and (_is_foreign(source, site) or source.is_graph_output()):
         _become_chain(draft, site.nodes[-1], source, [Step("Identity", {}, ())])
     elif output.is_graph_output():
         name, source.type, source.shape = output.name, output.type, output.shape
@@ -36,6 +36,12 @@ def bypass(draft: Draft, site: AffineSite) -> None:
     else:
         output.replace_all_uses_with(source)
     prune(draft, site.nodes[-1])
+
+
+def _is_foreign(value: ir.Value, site: AffineSite) -> bool:
+    """Whether something else than the affine's own graph computes a value."""
+    producer = value.producer()
+    return producer is None or producer.graph is not site.nodes[-1].graph
 
 
 def absorb(site: AffineSite, spot: Spot) -> None:

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from export.folding import Mode, fold
 from tests.export.graphs import (
     EXACT,
     Array,
@@ -22,6 +24,7 @@ from tests.export.graphs import (
     relative_error,
     run_float32,
 )
+from tests.export.oracle import difference
 
 # Float32 weights and activations of a network of one or two layers: some ten roundings of 6e-8.
 FLOAT32 = 1e-6
@@ -98,11 +101,12 @@ def test_nodes_are_reported_by_name_in_the_order_of_the_graph() -> None:
     proto.graph.node[0].name = "stem"
     proto.graph.node[1].name = "stem_bn"
 
-    _, report = folded(proto)
+    _, report = folded(proto, "safe")
 
     first, second = report.nodes
     assert (first.name, first.outcome, first.into) == ("stem_bn", "folded_backward", ("stem",))
     assert (second.name, second.outcome, second.into) == ("y", "kept", ())
+    assert second.blocked_by == ("r", "y")
     assert report.bn_before == 2
     assert report.kept == (second,)
 
@@ -116,20 +120,52 @@ def test_a_model_without_batch_norm_stays_as_it_is() -> None:
     assert op_types(after) == ["Relu"]
 
 
-def test_two_batch_norms_on_one_convolution_both_stay() -> None:
+def test_of_two_batch_norms_on_one_convolution_one_goes() -> None:
+    """The convolution computes the one; the other is told what it reads now."""
     proto = model(
-        f"c = Conv(x, w) {bn('c', 'd')} {bn('c', 'e')} y = Add(d, e)",
-        ARRAYS,
+        f"c = Conv(x, w) {bn('c', 'd')} {bn('c', 'e', prefix='two')} s = Sigmoid(d) y = Add(s, e)",
+        {**ARRAYS, **norm(3, seed=5, prefix="two")},
         inputs="double[n,2,4] x",
-        outputs="double[n,3,k] y",
+        outputs="double[n,3,3] y",
     )
 
-    _, report = folded(proto)
+    after, report = folded(proto)
 
-    assert [node.reason for node in report.nodes] == [
-        "the output of Conv 'c' is also read by BatchNormalization 'e'",
-        "the output of Conv 'c' is also read by BatchNormalization 'd'",
-    ]
+    assert {node.outcome for node in report.nodes} == {"folded_backward", "kept"}
+    assert report.bn_after == 1
+    assert difference(proto, after, normal(2, 2, 4)) <= EXACT
+
+
+def test_two_batch_norms_behind_one_tensor_do_not_hand_a_scale_to_and_fro_for_ever() -> None:
+    parameters = {**norm(3), **norm(3, seed=5, prefix="two")}
+    parameters["bn_gamma"][0] = parameters["two_gamma"][1] = 1e-30
+    proto = model(
+        f"c = Conv(x, w) {bn('c', 'd')} {bn('c', 'e', prefix='two')} s = Sigmoid(d) r = Tanh(e) "
+        "y = Add(s, r)",
+        {**ARRAYS, **parameters},
+        inputs="double[n,2,4] x",
+        outputs="double[n,3,3] y",
+    )
+
+    after, _ = folded(proto)
+
+    assert len(after.graph.node) <= len(proto.graph.node)
+    assert difference(proto, after, normal(2, 2, 4)) <= EXACT
+
+
+def test_an_affine_that_is_reduced_knows_what_it_reads_from_then_on() -> None:
+    """A shift must not go into a tensor that a move before has stored a billion times smaller."""
+    proto = model(
+        "m = MatMul(x, w) s = Sub(k, m) q = Mul(s, t) a = Add(q, k) j = Concat<axis=2>(a, s) "
+        "y = MatMul(j, v)",
+        {"w": normal(3, 3), "v": normal(6, 2), "k": np.array([0.7]), "t": np.array([5e-10])},
+        inputs="double[n,7,3] x",
+        outputs="double[n,7,2] y, double[n,7,3] a",
+    )
+
+    after, _ = folded(proto)
+
+    assert difference(proto, after, normal(2, 7, 3)) <= EXACT
 
 
 def test_a_graph_in_float32_computes_the_same_under_onnx_runtime() -> None:
@@ -217,7 +253,7 @@ def test_a_batch_norm_in_a_branch_folds_into_the_convolution_beside_it(
 def test_a_batch_norm_in_a_branch_leaves_a_convolution_outside_alone() -> None:
     proto = if_model(conv_inside=False, weights_inside=False)
 
-    assert kept_reason(proto) == ("Conv 'conv' before it stands outside the subgraph it is in")
+    assert "the output of Conv 'conv' is read inside a subgraph" in kept_reason(proto)
 
 
 def test_a_batch_norm_in_a_loop_folds_into_the_convolution_beside_it() -> None:
@@ -261,7 +297,7 @@ def test_a_batch_norm_in_a_loop_folds_into_the_convolution_beside_it() -> None:
     )
 
 
-def test_a_batch_norm_in_a_function_is_counted_and_left() -> None:
+def test_a_batch_norm_in_a_function_folds_where_it_is_called() -> None:
     function = helper.make_function(
         "com.example",
         "Block",
@@ -285,6 +321,92 @@ def test_a_batch_norm_in_a_function_is_counted_and_left() -> None:
 
     after, report = folded(proto)
 
-    assert report.nodes[0].reason == "it stands in a function of the model"
+    assert report.nodes[0].outcome == "folded_backward"
+    assert [one.op_type for one in after.graph.node] == ["Conv"]
     feeds = {"x": normal(3, 2, 4)}
     assert relative_error(reference(proto, feeds), reference(after, feeds)) <= EXACT
+
+
+def test_an_affine_of_one_in_a_branch_leaves_the_tensor_outside_alone() -> None:
+    """A branch must put out a tensor of its own."""
+    then = branch("then", [helper.make_node("Mul", ["c", "one"], ["then_y"])], {})
+    other = branch("other", [helper.make_node("Abs", ["c"], ["else_y"])], {})
+    graph = helper.make_graph(
+        [
+            helper.make_node("Relu", ["x"], ["c"]),
+            helper.make_node("If", ["flag"], ["y"], then_branch=then, else_branch=other),
+        ],
+        "g",
+        [
+            helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 2]),
+            helper.make_tensor_value_info("flag", TensorProto.BOOL, []),
+        ],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 2])],
+        [numpy_helper.from_array(np.array(1, np.float32), "one")],
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+    after, _ = folded(proto)
+
+    for flag in (True, False):
+        feeds = {"x": normal(3, 2, dtype=np.float32), "flag": np.array(flag)}
+        assert np.array_equal(run_float32(proto, feeds)[0], run_float32(after, feeds)[0])
+
+
+def test_a_batch_norm_that_is_to_stay_stays() -> None:
+    proto = model(
+        f"c = Conv(x, w) {bn('c', 'd')} r = Sigmoid(d) e = Conv(r, v) {bn('e')}",
+        {**ARRAYS, "v": normal(3, 3, 1)},
+        inputs="double[n,2,4] x",
+        outputs="double[n,3,k] y",
+    )
+
+    result = fold(proto, "all", keep={"d": "it is asked for"})
+
+    assert [node.outcome for node in result.report.nodes] == ["kept", "folded_backward"]
+    assert result.report.nodes[0].reason == "it is asked for"
+    assert op_types(result.model) == ["Conv", "BatchNormalization", "Sigmoid", "Conv"]
+
+
+@pytest.mark.parametrize("mode", ["safe", "all"])
+def test_nor_does_another_change_it(mode: Mode) -> None:
+    """Its neighbours may not hand it a part of theirs, nor a branch beside it merge with it."""
+    proto = model(
+        f"c = Conv(x, w) {bn('x', 'd')} a = Add(c, d) r = Relu(a) {bn('r', 'e')} y = Sigmoid(e)",
+        {"w": normal(3, 3, 1), **norm(3)},
+        inputs="double[n,3,4] x",
+        outputs="double[n,3,4] y",
+    )
+
+    result = fold(proto, mode, keep={"d": "it is asked for"})
+
+    nodes = {node.output[0]: node for node in result.model.graph.node}
+    assert nodes["d"].op_type == "BatchNormalization"
+    assert list(nodes["d"].input) == ["x", "bn_gamma", "bn_beta", "bn_mean", "bn_var"]
+
+
+def test_the_model_that_was_given_is_left_alone() -> None:
+    proto = model(
+        f"c = Conv(x, w) {bn('c')}", ARRAYS, inputs="double[n,2,4] x", outputs="double[n,3,k] y"
+    )
+    before = proto.SerializeToString()
+    graph = ir.from_proto(proto)
+
+    in_ir = fold(graph, "safe")
+    in_proto = fold(proto, "safe")
+
+    assert proto.SerializeToString() == before
+    assert isinstance(in_proto.model, onnx.ModelProto)
+    assert [node.op_type for node in graph.graph] == ["Conv", "BatchNormalization"]
+    assert [node.op_type for node in in_ir.model.graph] == ["Conv"]
+
+
+def test_an_affine_between_two_outputs_leaves_an_identity() -> None:
+    proto = model(
+        "y = Mul(x, one)", {"one": np.array(1.0)}, inputs="double[n,3] x", outputs="double[n,3] y"
+    )
+
+    after, _ = folded(proto)
+
+    assert op_types(after) == ["Identity"]
+    assert [value.name for value in after.graph.output] == ["y"]

@@ -1,5 +1,7 @@
 """How every linear operator absorbs a batch norm, and which of them it refuses."""
 
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
@@ -270,7 +272,7 @@ PADDED = ["pads=[1,1,1,1]", "pads=[0,0,0,1]", 'auto_pad="SAME_UPPER"', 'auto_pad
 
 @pytest.mark.parametrize("pads", PADDED)
 def test_behind_zeros_a_convolution_takes_scales_alone(pads: str) -> None:
-    given = {"linear": f"Conv<{pads}>(b, w)", "weight": (3, 4, 3, 3)}
+    given: dict[str, Any] = {"linear": f"Conv<{pads}>(b, w)", "weight": (3, 4, 3, 3)}
     scales, shifts = parameters(shifts=False), parameters()
 
     taken = outcome(in_front("b = Identity(a)", of=scales, **given))
@@ -293,7 +295,7 @@ def test_what_is_left_in_front_of_a_padded_convolution_is_one_add() -> None:
 
 @pytest.mark.parametrize("operator", ["ConvTranspose(b, w)", "ConvTranspose<strides=[2,2]>(b, w)"])
 def test_a_transposed_convolution_takes_scales_in_front_alone(operator: str) -> None:
-    given = {"linear": operator, "weight": (4, 3, 2, 2)}
+    given: dict[str, Any] = {"linear": operator, "weight": (4, 3, 2, 2)}
 
     taken = outcome(in_front("b = Identity(a)", of=parameters(shifts=False), **given))
     kept = outcome(in_front("b = Identity(a)", **given))

@@ -1,4 +1,4 @@
-"""Which batch norms are recognised, where their parameters may stand, and what is refused."""
+"""Which affines are recognised, where their parameters may stand, and what is refused."""
 
 from typing import Any
 
@@ -9,6 +9,9 @@ import pytest
 from onnx import helper
 
 from export.folding import fold
+from export.folding.draft import AffineSite
+from export.folding.recognition import chains
+from tests.export.folding.sandwiches import with_shape
 from tests.export.graphs import (
     EXACT,
     Array,
@@ -21,6 +24,7 @@ from tests.export.graphs import (
     normal,
     reason_unchecked,
     reference,
+    relative_error,
 )
 from tests.export.oracle import evaluate
 
@@ -182,7 +186,7 @@ def test_from_ir_4_on_an_initializer_that_is_an_input_can_be_overridden(name: st
         ir_version=4,
     )
 
-    assert kept_reason(proto).endswith(f"'{name}' is also an input, so the caller can override it")
+    assert f"'{name}' is also an input, so the caller can override it" in kept_reason(proto)
 
 
 def test_in_ir_3_every_initializer_is_an_input_and_a_constant() -> None:
@@ -236,5 +240,160 @@ def test_a_batch_norm_of_another_domain_is_none() -> None:
     )
     proto.opset_import.append(helper.make_opsetid("com.example", 1))
 
-    assert fold(ir.from_proto(proto)).bn_before == 0
+    assert fold(proto, "safe").report.bn_before == 0
     assert count(proto, "BatchNormalization") == 1
+
+
+def chain(body: str, arrays: dict[str, Array], size: str = "n,4,6,5") -> onnx.ModelProto:
+    return model(body, arrays, inputs=f"double[{size}] x", outputs=f"double[{size}] y")
+
+
+def sites_of(proto: onnx.ModelProto) -> list[AffineSite]:
+    graph = ir.from_proto(onnx.shape_inference.infer_shapes(proto)).graph
+    return list(chains(iter(graph), 17))
+
+
+@pytest.mark.parametrize(
+    ("operator", "scale", "shift"),
+    [
+        ("Mul(x, k)", 4.0, 0.0),
+        ("Mul(k, x)", 4.0, 0.0),
+        ("Add(x, k)", 1.0, 4.0),
+        ("Add(k, x)", 1.0, 4.0),
+        ("Sub(x, k)", 1.0, -4.0),
+        ("Sub(k, x)", -1.0, 4.0),
+        ("Div(x, k)", 0.25, 0.0),
+    ],
+)
+def test_an_operator_with_a_constant_is_an_affine(
+    operator: str, scale: float, shift: float
+) -> None:
+    (site,) = sites_of(chain(f"y = {operator}", {"k": np.array(4.0)}))
+
+    assert (site.affine.scale.item(), site.affine.shift.item()) == (scale, shift)
+
+
+def test_what_follows_with_nothing_between_is_one_affine() -> None:
+    proto = chain(
+        f"m = Sub(x, k) n = Mul(m, s) {bn('n')}",
+        {"k": normal(4, 1, 1), "s": np.array(2.0), **norm(4)},
+    )
+
+    (site,) = sites_of(proto)
+
+    assert [node.op_type for node in site.nodes] == ["Sub", "Mul", "BatchNormalization"]
+    x = normal(2, 4, 6, 5)
+    expected = evaluate(proto, {"x": x})
+    assert np.abs(site.affine(x) - expected).max() <= EXACT * np.abs(expected).max()
+
+
+def test_what_has_another_reader_between_is_two() -> None:
+    proto = chain("m = Mul(x, k) a = Add(m, k) y = Mul(a, m)", {"k": np.array(2.0)})
+
+    assert len(sites_of(proto)) == 2
+
+
+@pytest.mark.parametrize(
+    ("operator", "arrays"),
+    [
+        ("Mul(x, x)", {}),
+        ("Mul(k, k)", {"k": normal(2, 4, 6, 5)}),
+        ("Div(k, x)", {"k": np.array(2.0)}),
+        ("Div(x, k)", {"k": np.array(0.0)}),
+        ("Div(x, k)", {"k": np.array(1e-310)}),
+        ("Mul(x, k)", {"k": np.array(np.inf)}),
+        ("Add(x, k)", {"k": np.array(np.nan)}),
+        ("Pow(x, k)", {"k": np.array(2.0)}),
+    ],
+)
+def test_what_is_no_affine(operator: str, arrays: dict[str, Array]) -> None:
+    assert sites_of(chain(f"y = {operator}", arrays)) == []
+
+
+@pytest.mark.parametrize("shape", [(2, 4, 6, 5), (1, 1, 4, 6, 5)])
+def test_a_constant_that_makes_its_tensor_larger_is_none(shape: tuple[int, ...]) -> None:
+    proto = model(
+        "y = Mul(x, k)", {"k": normal(*shape)}, inputs="double[1,4,6,5] x", outputs="double y"
+    )
+
+    assert sites_of(with_shape(proto)) == []
+
+
+def test_integers_are_no_affine() -> None:
+    proto = model("y = Mul(x, k)", {"k": np.array(2)}, inputs="int64[n] x", outputs="int64[n] y")
+
+    assert sites_of(proto) == []
+
+
+def test_a_constant_of_the_last_axis_is_not_per_channel_though_it_is_as_long() -> None:
+    """A [W] tensor, where W is C."""
+    proto = model(
+        "c = Conv(x, w) y = Mul(c, k)",
+        {"w": normal(5, 4, 1, 1), "k": normal(5)},
+        inputs="double[n,4,6,5] x",
+        outputs="double[n,5,6,5] y",
+    )
+
+    (site,) = sites_of(proto)
+    assert site.affine.scale.shape == (1, 1, 1, 5)
+    after, report = folded(proto)
+    assert report.nodes[0].outcome == "kept"
+    x = normal(2, 4, 6, 5)
+    assert np.array_equal(evaluate(after, {"x": x}), evaluate(proto, {"x": x}))
+
+
+def test_a_chain_of_channels_last_folds_as_keras_writes_it() -> None:
+    proto = chain(
+        "t = Transpose<perm=[0,3,1,2]>(x) c = Conv(t, w) u = Transpose<perm=[0,2,3,1]>(c) "
+        "m = Mul(u, s) y = Add(m, b)",
+        {"w": normal(4, 4, 1, 1), "s": normal(4), "b": normal(4, seed=2)},
+        "n,6,5,4",
+    )
+
+    after, report = folded(proto, "safe")
+
+    assert [node.outcome for node in report.nodes] == ["folded_backward"]
+    assert report.affines_before == 1
+    assert report.affines_after == 0
+    x = normal(2, 6, 5, 4)
+    assert relative_error(evaluate(proto, {"x": x}), evaluate(after, {"x": x})) <= EXACT
+
+
+def test_before_opset_7_only_batch_norms_are_affines() -> None:
+    proto = model(
+        "y = Mul(x, k)", {"k": normal(4)}, inputs="double[4] x", outputs="double[4] y", opset=6
+    )
+
+    graph = ir.from_proto(proto).graph
+
+    assert list(chains(iter(graph), 6)) == []
+
+
+def test_a_batch_norm_of_one_axis_is_left() -> None:
+    """ONNX allows it, for one channel; nothing could be per channel there."""
+    proto = model(bn("x"), norm(1), inputs="double[n] x", outputs="double[n] y")
+
+    assert "channels" in str(reason_unchecked(proto))
+
+
+def test_the_typical_size_of_what_a_chain_reads_is_guessed_from_its_scales() -> None:
+    """What leaves it is near 1; a scale far below the others is a dead channel."""
+    scales = np.array([0.5, 0.5, 1e-9, -0.5])[:, None, None]
+    (site,) = sites_of(chain("y = Mul(x, k)", {"k": scales}))
+
+    assert site.deviation.ravel().tolist() == [2.0, 2.0, 8.0, 2.0]
+    assert not site.mean.any()
+
+
+def test_what_a_batch_norm_normalised_is_known_in_front_of_the_affine_before_it() -> None:
+    given = {"k": np.array(4.0), **norm(4)}
+    (site,) = sites_of(chain(f"m = Mul(x, k) {bn('m')}", given))
+
+    assert np.allclose(site.mean.ravel(), given["bn_mean"] / 4, rtol=EXACT)
+    assert np.allclose(site.deviation.ravel(), np.sqrt(given["bn_var"] + 1e-5) / 4, rtol=1e-9)
+
+
+def test_but_not_in_front_of_a_zero() -> None:
+    (site,) = sites_of(chain(f"m = Mul(x, k) {bn('m')}", {"k": np.array(0.0), **norm(4)}))
+
+    assert np.isfinite(site.deviation).all()
