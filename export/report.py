@@ -94,9 +94,9 @@ def print_fold(
     if nodes:
         console.print(_outcomes(nodes))
     for line in summaries(nodes):
-        console.print(line)
+        console.print(line, soft_wrap=True)
     if nodes and decision:
-        console.print(decision)
+        console.print(decision, soft_wrap=True)
 
 
 def _outcomes(nodes: Sequence[AffineOutcome]) -> Table:

@@ -223,6 +223,14 @@ def test_every_command_prints_what_readme_says(readme: str, url: str, workplace:
     assert ran > 0
 
 
+def test_every_program_runs(readme: str, workplace: Path) -> None:
+    programs = blocks(readme, "python")
+    assert programs
+    for program in programs:
+        done = shell(f"python - <<'END'\n{program}END", workplace)
+        assert done.returncode == 0, done.stderr
+
+
 def test_the_comparison_of_outputs_can_fail() -> None:
     assert agrees("one\n…\nthree\n", "one\ntwo\nthree")
     assert not agrees("one\n…\nthree\n", "one\ntwo\nfour")
