@@ -7,8 +7,9 @@ constants. Where an operator can choose, the choices are tried in turn. The plan
 operator is left to ask; if one refuses, nothing has been changed.
 """
 
+import contextlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
@@ -22,6 +23,8 @@ from export.folding.recognition import BROADCASTS_SINCE_OPSET, FLOATS
 # Operators that are asked for one plan. A residual stream of ResNet-152 has 50 sums; what is not
 # solved within a few hundred questions is a search that goes in circles.
 MOST_QUESTIONS = 600
+# Choices that are tried for one plan; each is a level of recursion, and Python has a thousand.
+MOST_CHOICES = 200
 # Scales of what is stored; beyond, numbers of that type overflow or drown.
 LARGEST_SCALE = {ir.DataType.FLOAT16: 2.0**6}
 LARGEST_WIDE_SCALE = 2.0**40
@@ -59,21 +62,21 @@ class _Search:
     """One search: what it must not ask, and how much it may still ask."""
 
     draft: Draft
-    hole: AffineSite | None
+    hole: AffineSite
     start: Mapping[ir.Value, Gauge]
     clamps: bool
     questions: int = MOST_QUESTIONS
-    refusal: RefusalError = field(default_factory=lambda: RefusalError("nothing was tried"))
+    choices: int = MOST_CHOICES
 
 
 def solve(
-    draft: Draft, hole: AffineSite | None, start: Mapping[ir.Value, Gauge], *, clamps: bool = True
+    draft: Draft, hole: AffineSite, start: Mapping[ir.Value, Gauge], *, clamps: bool = True
 ) -> Plan:
     """Complete gauges until all operators are content.
 
     Args:
         draft: The graph.
-        hole: The affine that is to become superfluous; it is not asked. None asks them all.
+        hole: The affine that is to become superfluous; it is not asked.
         start: The gauges around it.
         clamps: Whether an activation may become a bound for each channel.
 
@@ -100,10 +103,11 @@ def _spread(
         node = waiting.pop(0)
         offers = _offers(search, node, gauges)
         for offer in offers[:-1]:
-            try:
+            search.choices -= 1
+            if search.choices < 0:
+                raise RefusalError("it would have to go through too many sums")
+            with contextlib.suppress(RefusalError):
                 return _spread(search, *_extended(search, gauges, waiting, node, offer))
-            except RefusalError as refusal:
-                search.refusal = refusal
         gauges, waiting = _extended(search, gauges, waiting, node, offers[-1])
     return gauges
 
@@ -116,8 +120,8 @@ def _offers(
         raise RefusalError("it would have to go through too many operators")
     spot = Spot(node, gauges, search.draft, search.clamps)
     site = spot.site
-    if site is not None and site is search.hole:
-        _check_held(search, site, gauges)
+    if site is search.hole:
+        _check_held(search, gauges)
         return [{}]
     if site is not None:
         absorbed(spot, site)
@@ -134,9 +138,9 @@ def _offers(
     return offers
 
 
-def _check_held(search: _Search, hole: AffineSite, gauges: Mapping[ir.Value, Gauge]) -> None:
+def _check_held(search: _Search, gauges: Mapping[ir.Value, Gauge]) -> None:
     """The affine is superfluous for the gauges that it was given, and for no others."""
-    for value in (hole.source, hole.output):
+    for value in (search.hole.source, search.hole.output):
         if (value in gauges) != (value in search.start and not search.start[value].is_identity):
             raise RefusalError(f"'{value.name}' would have to be stored in two ways")
 
