@@ -1,7 +1,8 @@
 """Operators that ONNX's reference implementation computes differently from their specification.
 
 Seen in onnx 1.23: BatchNormalization of the opsets 7 to 13 updates its statistics even in
-inference, and grouped ConvTranspose takes the wrong slices. Both stand here, in numpy; a case that
+inference, grouped ConvTranspose takes the wrong slices, and LRN normalises as many channels as the
+batch has images. They stand here, in numpy; a case that
 is not handled raises, and then another reference is taken.
 """
 
@@ -97,4 +98,23 @@ def _cropped(full: Array, pads: tuple[int, ...], extra: tuple[int, ...]) -> Arra
     return grown[(slice(None), slice(None), *window)]
 
 
-OPERATORS: list[type[OpRun]] = [BatchNormalization, ConvTranspose]
+class LRN(OpRun):
+    """Normalisation over `size` neighbouring channels."""
+
+    def _run(
+        self,
+        x: Array,
+        alpha: float | None = None,
+        beta: float | None = None,
+        bias: float | None = None,
+        size: int = 1,
+    ) -> tuple[Array]:
+        before, after = (size - 1) // 2, size // 2
+        padded = np.pad(x**2, [(0, 0), (before, after), *((0, 0),) * (x.ndim - 2)])
+        channels = x.shape[1]
+        total = sum(padded[:, shift : shift + channels] for shift in range(size))
+        scale = (1.0 if bias is None else bias) + (alpha or 0.0) / size * total
+        return (x / scale ** (0.75 if beta is None else beta),)
+
+
+OPERATORS: list[type[OpRun]] = [BatchNormalization, ConvTranspose, LRN]

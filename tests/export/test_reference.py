@@ -5,7 +5,9 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 import pytest
+import torch
 from onnx import TensorProto, helper
+from torch.nn import functional
 
 from export import reference
 from tests.export.graphs import Array, bn, model, norm, normal
@@ -36,6 +38,31 @@ def test_batch_norms_of_every_opset_are_in_inference(opset: int) -> None:
     )
 
     assert difference(proto, {"x": single(3, 2, 4)}) <= EXACT
+
+
+@pytest.mark.parametrize(("size", "alpha", "beta", "bias"), [(5, 2**-7, 0.75, 1.0), (4, 0.5, 1, 2)])
+def test_normalisation_over_neighbouring_channels_of_one_image(
+    size: int, alpha: float, beta: float, bias: float
+) -> None:
+    proto = model(
+        f"y = LRN<size={size},alpha={float(alpha)},beta={float(beta)},bias={float(bias)}>(x)",
+        {},
+        inputs="float[n,6,3,3] x",
+        outputs="float[n,6,3,3] y",
+    )
+    x = single(1, 6, 3, 3)
+
+    (output,) = reference.in_float64(ir.from_proto(proto))({"x": x})
+
+    if size % 2:  # PyTorch's window of an even size leans to the other side
+        expected = functional.local_response_norm(
+            torch.from_numpy(x).double(), size, alpha, beta, bias
+        )
+        assert np.abs(output - expected.numpy()).max() <= EXACT
+    window = (x.astype(np.float64) ** 2)[:, 1 : 1 + size]  # of channel 2 or, even, also one more
+    channel = 1 + (size - 1) // 2
+    scale = bias + alpha / size * window.sum(axis=1)
+    assert np.abs(output[:, channel] - x[:, channel] / scale**beta).max() <= EXACT
 
 
 @pytest.mark.parametrize(
