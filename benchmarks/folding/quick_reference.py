@@ -2,7 +2,7 @@
 
 In numpy an average over windows is a Python loop and takes minutes where PyTorch takes a second.
 Both are float64, so the numbers are the same to 1e-15. What PyTorch does not know the same way
-(uneven pads, rounding up) is left to the reference implementation.
+(uneven pads, dilated windows) is left to the reference implementation.
 """
 
 from collections.abc import Mapping
@@ -104,8 +104,7 @@ def _plain(x: Array, attributes: Mapping[str, Any]) -> bool:
     pads = attributes.get("pads") or [0] * 4
     even = pads[:2] == pads[2:] if len(pads) == RANK else False
     dilated = any(step != 1 for step in attributes.get("dilations") or [])
-    rounded_up = bool(attributes.get("ceil_mode"))
-    return x.ndim == RANK and even and not (dilated or rounded_up or _automatic(attributes))
+    return x.ndim == RANK and even and not (dilated or _automatic(attributes))
 
 
 def _window(attributes: Mapping[str, Any]) -> dict[str, Any]:
@@ -113,6 +112,7 @@ def _window(attributes: Mapping[str, Any]) -> dict[str, Any]:
         "kernel_size": attributes["kernel_shape"],
         "stride": attributes.get("strides") or 1,
         "padding": (attributes.get("pads") or [0] * 4)[:2],
+        "ceil_mode": bool(attributes.get("ceil_mode")),
     }
 
 
