@@ -113,8 +113,10 @@ class LRN(OpRun):
         padded = np.pad(x**2, [(0, 0), (before, after), *((0, 0),) * (x.ndim - 2)])
         channels = x.shape[1]
         total = sum(padded[:, shift : shift + channels] for shift in range(size))
-        scale = (1.0 if bias is None else bias) + (alpha or 0.0) / size * total
-        return (x / scale ** (0.75 if beta is None else beta),)
+        # Attributes come as float32, and so would their quotient.
+        numbers = zip((alpha, beta, bias), (1e-4, 0.75, 1.0), strict=True)
+        a, b, k = (float(default if given is None else given) for given, default in numbers)
+        return (x / (k + a / size * total) ** b,)
 
 
 OPERATORS: list[type[OpRun]] = [BatchNormalization, ConvTranspose, LRN]
