@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from export.folding import affine
-from export.folding.affine import ChannelAffine, InexactError
+from export.folding.affine import Affine, InexactError
 
 Array = NDArray[np.float64]
 
@@ -22,14 +22,14 @@ seeds = st.integers(0, 2**32 - 1)
 sizes = st.integers(1, 4)
 
 
-def random_affine(rng: np.random.Generator, channels: int) -> ChannelAffine:
-    return ChannelAffine(rng.uniform(-2, 2, channels), rng.uniform(-2, 2, channels))
+def random_affine(rng: np.random.Generator, channels: int) -> Affine:
+    return Affine(rng.uniform(-2, 2, channels), rng.uniform(-2, 2, channels))
 
 
-def applied(moved: ChannelAffine, y: Array) -> Array:
+def applied(moved: Affine, y: Array) -> Array:
     """The definition: channel by channel."""
     return np.stack(
-        [moved.scale[c] * y[:, c] + moved.shift[c] for c in range(moved.channels)], axis=1
+        [moved.scale[c] * y[:, c] + moved.shift[c] for c in range(len(moved.scale))], axis=1
     )
 
 
@@ -168,7 +168,7 @@ def test_a_matrix_takes_an_affine_of_its_output(
 
 
 def test_a_zero_scale_leaves_the_shift_alone() -> None:
-    moved = ChannelAffine(np.zeros(2), np.array([3.0, 4.0]))
+    moved = Affine(np.zeros(2), np.array([3.0, 4.0]))
 
     weight, bias = affine.into_conv(np.ones((2, 1, 3)), np.ones(2), moved)
 
@@ -198,3 +198,139 @@ def test_float16_weights_whose_channel_would_be_subnormal_are_refused() -> None:
     with pytest.raises(InexactError, match="underflow float16"):
         affine.cast(weight, np.float16, channel_axis=1)
     assert affine.cast(weight * 1e-30, np.float32, channel_axis=1).dtype == np.float32
+
+
+def test_an_affine_undone_is_the_identity() -> None:
+    rng = np.random.default_rng(0)
+    moved, x = random_affine(rng, 4), rng.normal(size=(3, 4))
+
+    assert difference(x, moved.inverse()(moved(x))) <= EXACT
+    assert Affine.identity(4).is_identity
+    assert moved.inverse().after(moved).scale == pytest.approx(1, rel=EXACT)
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e-310])
+def test_a_scale_that_cannot_be_divided_by_has_no_inverse(scale: float) -> None:
+    with pytest.raises(ZeroDivisionError):
+        Affine(np.array([1.0, scale]), np.ones(2)).inverse()
+
+
+def test_what_an_affine_is_made_of() -> None:
+    ones, zeros, other = np.ones(2), np.zeros(2), np.array([1.0, 2.0])
+
+    assert Affine(other, zeros).only_scales
+    assert not Affine(other, zeros).only_shifts
+    assert Affine(ones, other).only_shifts
+    assert not Affine(ones, other).only_scales
+    assert Affine(ones, zeros).is_identity
+
+
+def test_no_bound_stays_none_behind_a_scale_of_zero() -> None:
+    """Zero times infinity, which would not be a number."""
+    moved = Affine(np.array([0.0, 2.0]), np.array([3.0, 1.0]))
+
+    assert moved(np.array([np.inf, np.inf])).tolist() == [3.0, np.inf]
+
+
+@given(
+    seed=seeds,
+    rank=st.integers(1, 3),
+    groups=st.integers(1, 3),
+    per_group=sizes,
+    dilation=st.integers(1, 2),
+)
+def test_an_unpadded_convolution_takes_an_affine_of_its_input(
+    seed: int, rank: int, groups: int, per_group: int, dilation: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    weight = rng.normal(size=(2 * groups, per_group, *(2,) * rank))
+    bias, x = rng.normal(size=2 * groups), rng.normal(size=(2, per_group * groups, *(5,) * rank))
+    moved = random_affine(rng, per_group * groups)
+    conv: Any = (functional.conv1d, functional.conv2d, functional.conv3d)[rank - 1]
+
+    def run(data: Array, w: Array, b: Array) -> Array:
+        tensors = (torch.from_numpy(array) for array in (data, w, b))
+        result: Array = conv(*tensors, dilation=dilation, groups=groups).numpy()
+        return result
+
+    expected = run(applied(moved, x), weight, bias)
+    assert difference(expected, run(x, *affine.before_conv(weight, bias, moved, groups))) <= EXACT
+
+
+def test_a_shift_in_front_of_zeros_is_another_number_at_the_border() -> None:
+    rng = np.random.default_rng(0)
+    weight, bias, x = rng.normal(size=(2, 3, 3)), rng.normal(size=2), rng.normal(size=(1, 3, 6))
+    moved = random_affine(rng, 3)
+
+    def run(data: Array, w: Array, b: Array) -> Array:
+        tensors = [torch.from_numpy(array) for array in (data, w, b)]
+        result: Array = functional.conv1d(tensors[0], tensors[1], tensors[2], padding=1).numpy()
+        return result
+
+    expected = run(applied(moved, x), weight, bias)
+    actual = run(x, *affine.before_conv(weight, bias, moved))
+    assert difference(expected[..., 1:-1], actual[..., 1:-1]) <= EXACT
+    assert difference(expected, actual) > 1e3 * EXACT
+
+
+@given(seed=seeds, groups=st.integers(1, 3), per_group=sizes)
+def test_a_transposed_convolution_takes_a_scale_of_its_input(
+    seed: int, groups: int, per_group: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    inputs = 2 * groups
+    weight, x = rng.normal(size=(inputs, per_group, 3)), rng.normal(size=(2, inputs, 5))
+    scale = rng.uniform(-2, 2, inputs)
+
+    def run(data: Array, w: Array) -> Array:
+        data_w = torch.from_numpy(data), torch.from_numpy(w)
+        result: Array = functional.conv_transpose1d(*data_w, stride=2, groups=groups).numpy()
+        return result
+
+    expected = run(x * scale[:, None], weight)
+    actual = run(x, affine.before_conv_transpose(weight, scale))
+    assert difference(expected, actual) <= EXACT
+
+
+@pytest.mark.parametrize("output_axis", [0, 1])
+@given(seed=seeds, inputs=sizes, outputs=sizes)
+def test_a_matrix_takes_an_affine_of_its_input(
+    output_axis: int, seed: int, inputs: int, outputs: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    weight, bias = rng.normal(size=(inputs, outputs)), rng.normal(size=outputs)
+    moved, x = random_affine(rng, inputs), rng.normal(size=(3, inputs))
+    stored = weight if output_axis == 1 else weight.T
+
+    new_weight, new_bias = affine.before_matrix(stored, bias, moved, output_axis)
+
+    new = new_weight if output_axis == 1 else new_weight.T
+    assert difference(applied(moved, x) @ weight + bias, x @ new + new_bias) <= EXACT
+
+
+def test_a_weight_that_is_not_scaled_is_not_copied() -> None:
+    weight = np.ones((2, 3, 1))
+
+    scaled, _ = affine.into_conv(weight, np.zeros(2), Affine(np.ones(2), np.ones(2)))
+
+    assert scaled is weight
+
+
+def test_infinite_bounds_are_cast_as_they_are() -> None:
+    bounds = np.array([-np.inf, 1.0])
+
+    assert affine.cast(bounds, np.float16).tolist() == [-np.inf, 1.0]
+    affine.fits(bounds, np.float32)
+    affine.fits(bounds, np.float16)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_what_is_not_a_number_fits_nowhere(dtype: Any) -> None:
+    with pytest.raises(InexactError, match="overflow"):
+        affine.fits(np.array([np.nan, 1.0]), dtype)
+
+
+def test_what_is_too_large_does_not_fit() -> None:
+    affine.fits(np.array([3e38]), np.float32)
+    with pytest.raises(InexactError, match="overflow float32"):
+        affine.fits(np.array([4e38]), np.float32)
