@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from export.errors import UsageError, first_line
@@ -23,6 +23,7 @@ BESIDE = "samples.npz"
 CALIBRATION, HELD_OUT, TARGETS = "calibration", "held_out", "targets"
 # Of calibration data without any to judge by, one in so many is kept back for that.
 KEPT_BACK = 4
+LARGEST = 1 << 32  # bytes of a file, unpacked; of more samples no range changes any more
 
 Array = NDArray[Any]
 
@@ -135,12 +136,17 @@ def _arrays(path: Path, role: str, where: str) -> Mapping[str, Array]:
     try:
         with path.open("rb") as file:
             loaded = np.load(file, allow_pickle=False)  # pickles run what they hold
-            if isinstance(loaded, np.ndarray):
-                return {role: loaded}
-            wanted = (CALIBRATION, HELD_OUT, TARGETS)
-            return {name: loaded[name] for name in wanted if name in loaded}
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
+            return {role: loaded} if isinstance(loaded, np.ndarray) else _unpacked(loaded)
+    except Exception as error:  # numpy and zipfile raise nearly every type on damaged files
         raise UsageError(f"{where}: cannot be read ({first_line(error)})") from error
+
+
+def _unpacked(archive: NpzFile) -> Mapping[str, Array]:
+    entries = archive.zip.infolist() if archive.zip is not None else []  # it is, until closed
+    if sum(entry.file_size for entry in entries) > LARGEST:
+        raise ValueError(f"more than {LARGEST} bytes when unpacked")
+    wanted = (name for name in (CALIBRATION, HELD_OUT, TARGETS) if name in archive)
+    return {name: np.asarray(archive[name]) for name in wanted}  # bytes, if it is no array
 
 
 def _check_inputs(array: Array, shape: Sequence[int] | None, where: str) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from export.errors import SourceError, UsageError, first_line
+from export.sources.archive import DAMAGED, objects
 from export.sources.tracing import quiet
 
 BACKEND = "torch"
@@ -55,7 +56,10 @@ def load(path: Path, dtype: str = "float32") -> Any:
     keras = start()
     with tempfile.TemporaryDirectory() as folder, quiet(), keras.device("cpu"):
         copy = Path(folder, path.name)
-        _write(path, copy, config)
+        try:
+            _write(path, copy, config)
+        except DAMAGED as error:
+            raise SourceError(f"{path} cannot be unpacked: {first_line(error)}") from error
         try:
             model = keras.saving.load_model(copy, compile=False, safe_mode=True)
         except Exception as error:
@@ -111,7 +115,7 @@ def _read_config(path: Path) -> dict[str, Any]:
         with zipfile.ZipFile(path) as archive:
             _check_sizes(archive, path)
             config = json.loads(archive.read(CONFIG))
-    except (OSError, KeyError, ValueError, RecursionError, zipfile.BadZipFile) as error:
+    except DAMAGED as error:
         raise SourceError(f"{path} is no .keras file of Keras 3: {first_line(error)}") from error
     if not isinstance(config, dict):
         raise SourceError(f"{path} is no .keras file of Keras 3: its {CONFIG} is no object")
@@ -137,21 +141,9 @@ def _write(path: Path, copy: Path, config: dict[str, Any]) -> None:
                     target.write(chunk)
 
 
-def _objects(config: Any) -> Iterator[dict[str, Any]]:
-    """Every object in a config, the outer ones first."""
-    waiting = [config]
-    while waiting:
-        found = waiting.pop()
-        if isinstance(found, dict):
-            yield found
-            waiting.extend(found.values())
-        elif isinstance(found, list):
-            waiting.extend(found)
-
-
 def _check_no_code(config: dict[str, Any], path: Path) -> None:
     """Refuse what only the code that made the file could load, or what is code itself."""
-    for found in _objects(config):
+    for found in objects(config):
         name, module = found.get("class_name"), found.get("module")
         if name == LAMBDA:
             raise SourceError(
@@ -178,6 +170,6 @@ def _is_float(dtype: Any) -> bool:
 
 def _set_type(config: dict[str, Any], dtype: str) -> None:
     """Replace every type of floats, in place; those of integers stay."""
-    for found in _objects(config):
+    for found in objects(config):
         if _is_float(found.get("dtype")):
             found["dtype"] = dtype

@@ -10,13 +10,14 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from export.errors import SourceError, first_line
+from export.sources.archive import DAMAGED, objects
 from export.sources.tracing import quiet
 
 GRAPH = "models/model.json"
@@ -31,9 +32,9 @@ TABLES = {
 TENSOR = re.compile(rf"{WEIGHTS}weight_\d+|{CONSTANTS}tensor_\d+")
 VERSIONS = ("archive_format", "archive_version", "byteorder", ".data/version")
 LARGEST = 1 << 32  # bytes, unpacked; twice what an artifact can hold
-# PyTorch's own operators, and arithmetic on sizes.
+# PyTorch's own operators but the one that maps a file, and arithmetic on sizes.
 OPERATOR = re.compile(
-    r"torch\.ops\.(aten|prims|torchvision)\.\w+\.\w+|torch\._?sym_\w+|math\.\w+|"
+    r"torch\.ops\.(aten|prims|torchvision)\.(?!from_file)\w+\.\w+|torch\._?sym_\w+|math\.\w+|"
     r"torch\.ops\.higher_order\.wrap_with_set_grad_enabled|"  # what no_grad() leaves
     r"_operator\.(getitem|add|sub|mul|floordiv|truediv|mod|neg|pow|eq|ne|lt|le|gt|ge|and_|or_)"
 )
@@ -45,7 +46,7 @@ KNOWN = re.compile(
     "TruncToInt|Eq|Ne|Equality|Unequality|StrictLessThan|StrictGreaterThan|LessThan|GreaterThan|"
     "And|Or|Not|true|false|True|False|oo|int_oo|integer|positive|nonnegative|[suz]\\d+"
 )
-CONTAINERS = frozenset({None, "builtins.tuple", "builtins.list", "builtins.dict"})
+CONTAINERS = frozenset({"None", "builtins.tuple", "builtins.list", "builtins.dict"})
 SPECS = ("in_spec", "out_spec")
 MODULES = "nn_module_stack"  # of a node's metadata, all that is read: what the module was called
 
@@ -87,7 +88,7 @@ def _records(path: Path) -> dict[str, bytes]:
                 name: archive.read(info)
                 for name, info in zip(names, archive.infolist(), strict=True)
             }
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except DAMAGED as error:
         raise SourceError(f"{path} is no .pt2 program: {first_line(error)}") from error
 
 
@@ -111,7 +112,10 @@ def _json(records: Mapping[str, bytes], name: str, path: Path) -> dict[str, Any]
 
 def _check_table(table: dict[str, Any], record: re.Pattern[str], path: Path) -> None:
     """Every weight or constant is plain numbers, in a record of its own name."""
-    for name, entry in table.get("config", {}).items():
+    entries = table.get("config")
+    if not isinstance(entries, dict):
+        raise SourceError(f"{path} is no .pt2 program: it does not say which tensor is where")
+    for name, entry in entries.items():
         plain = isinstance(entry, dict) and entry.get("use_pickle") is False
         if not plain or not record.fullmatch(str(entry.get("path_name"))):
             raise SourceError(
@@ -125,7 +129,7 @@ def _check_graph(graph: dict[str, Any], path: Path) -> None:
         raise SourceError(f"{path} is no .pt2 program: {GRAPH} has no graph")
     for name in graph.get("range_constraints") or {}:
         _check_expression(name, path)
-    for found in _objects(graph):
+    for found in objects(graph):
         target = found.get("target")
         if "inputs" in found and isinstance(target, str) and not OPERATOR.fullmatch(target):
             raise SourceError(f"{path}: calls {target[:80]}, which is no operator of PyTorch's own")
@@ -157,8 +161,8 @@ def _check_containers(spec: object, path: Path) -> None:
         described = json.loads(str(spec))
     except (ValueError, RecursionError) as error:
         raise SourceError(f"{path} is no .pt2 program: {first_line(error)}") from error
-    for found in _objects(described):
-        if found.get("type") not in CONTAINERS or "fqn" in str(found.get("context")):
+    for found in objects(described):
+        if str(found.get("type")) not in CONTAINERS or "fqn" in str(found.get("context")):
             raise SourceError(f"{path}: takes or gives a {found.get('type')}")
 
 
@@ -166,7 +170,7 @@ def _strip(graph: dict[str, Any]) -> None:
     """Drop the code of guards and, but for what a node is called by, all metadata."""
     graph["guards_code"] = []
     graph["graph_module"] |= {"metadata": {}, "treespec_namedtuple_fields": {}}
-    for found in _objects(graph):
+    for found in objects(graph):
         metadata = found.get("metadata")
         if "target" in found and isinstance(metadata, dict):
             found["metadata"] = {MODULES: metadata[MODULES]} if MODULES in metadata else {}
@@ -174,7 +178,7 @@ def _strip(graph: dict[str, Any]) -> None:
 
 def _move_to_cpu(document: dict[str, Any]) -> None:
     """Say cpu wherever a device is named: what was traced on one runs on any."""
-    for found in _objects(document):
+    for found in objects(document):
         if found.keys() == {"type", "index"}:
             found |= {"type": "cpu", "index": None}
 
@@ -192,15 +196,3 @@ def _written(records: Mapping[str, bytes], documents: Mapping[str, Any]) -> io.B
             archive.writestr(f"program/{name}", data)
     buffer.seek(0)
     return buffer
-
-
-def _objects(value: Any) -> Iterator[dict[str, Any]]:
-    """Every object in a JSON value, the outer ones first."""
-    waiting = [value]
-    while waiting:
-        found = waiting.pop()
-        if isinstance(found, dict):
-            yield found
-            waiting.extend(found.values())
-        elif isinstance(found, list):
-            waiting.extend(found)

@@ -1,5 +1,7 @@
 """Which samples are taken from where, and what is no sample of the network."""
 
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from export.errors import UsageError
 from export.precision.options import PrecisionOptions
 from export.precision.samples import Samples, gather
 from export.sources.original import Original, TensorInput
+from tests.export.archives import DAMAGES
 from tests.export.precision.networks import CLASSES, graph, images, original
 
 LABELS = ("ant", "bee", "cat", "dog")
@@ -169,6 +172,41 @@ def test_a_file_that_is_none_is_refused(content: bytes, tmp_path: Path) -> None:
     path.write_bytes(content)
 
     with pytest.raises(UsageError, match="cannot be read"):
+        gathered(calibration=path)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_archive_is_refused(damage: Callable[[Path], Path], tmp_path: Path) -> None:
+    path = damage(saved(tmp_path / "mine.npz", **array()))
+
+    with pytest.raises(UsageError, match=f"--calibration {path}: cannot be read"):
+        gathered(calibration=path)
+
+
+def test_an_array_that_says_it_is_larger_than_any_memory_is_refused(tmp_path: Path) -> None:
+    np.save(path := tmp_path / "mine.npy", images(4))
+    path.write_bytes(path.read_bytes().replace(b"(4, 3, 8, 8)", b"(9999999999,3,8,8)", 1))
+
+    with pytest.raises(UsageError, match=f"--calibration {path}: cannot be read"):
+        gathered(calibration=path)
+
+
+def test_a_small_file_that_unpacks_to_more_than_is_read_is_refused(tmp_path: Path) -> None:
+    path = saved(tmp_path / "mine.npz", **array())
+    data = bytearray(path.read_bytes())
+    entry = data.rindex(b"PK\x01\x02")
+    data[entry + 24 : entry + 28] = (0xFFFFFFFE).to_bytes(4, "little")  # its size unpacked
+    path.write_bytes(data)
+
+    with pytest.raises(UsageError, match="more than 4294967296 bytes when unpacked"):
+        gathered(calibration=path)
+
+
+def test_a_file_among_the_arrays_that_is_none_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(path := tmp_path / "mine.npz", "w") as archive:
+        archive.writestr("calibration", "neither")
+
+    with pytest.raises(UsageError, match="'calibration': is no array of numbers"):
         gathered(calibration=path)
 
 

@@ -24,6 +24,7 @@ from export.sources.keras_layers import outputs_of
 from export.sources.options import SourceOptions
 from export.sources.original import ImageInput, Original, TensorInput
 from tests.export import keras_networks
+from tests.export.archives import DAMAGES
 from tests.export.graphs import relative_error
 from tests.export.keras_networks import keras, randomize, saved, serialized
 
@@ -309,6 +310,27 @@ def test_what_is_no_keras_file_is_said(
                 archive.writestr(name, data)
 
     with pytest.raises(SourceError, match=message):
+        read_keras(path, SourceOptions())
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_file_is_refused(damage: Callable[[Path], Path], tmp_path: Path) -> None:
+    path = damage(saved(keras_networks.article(), tmp_path))
+
+    with pytest.raises(SourceError, match=r"is no \.keras file of Keras 3"):
+        read_keras(path, SourceOptions())
+
+
+def test_a_file_whose_weights_alone_are_damaged_is_refused(tmp_path: Path) -> None:
+    path = saved(keras_networks.article(), tmp_path)
+    with zipfile.ZipFile(path) as archive:
+        weights = archive.getinfo("model.weights.h5")
+    data = bytearray(path.read_bytes())
+    middle = weights.header_offset + weights.compress_size // 2
+    data[middle : middle + 64] = b"\xff" * 64
+    path.write_bytes(data)
+
+    with pytest.raises(SourceError, match="cannot be unpacked: Bad CRC-32"):
         read_keras(path, SourceOptions())
 
 

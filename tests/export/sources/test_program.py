@@ -23,6 +23,7 @@ from export.sources import program_file
 from export.sources.options import SourceOptions
 from export.sources.original import ImageInput, Original, TensorInput
 from export.sources.program import read_program
+from tests.export.archives import DAMAGES
 from tests.export.graphs import normal, relative_error
 from tests.export.keras_networks import serialized
 from tests.export.networks import BasicBlock, randomize_statistics
@@ -260,6 +261,15 @@ def call_the_system(graph: Any) -> None:
     graph["graph_module"]["graph"]["nodes"][0]["target"] = "torch.os.system"
 
 
+def map_a_file(graph: Any) -> None:
+    graph["graph_module"]["graph"]["nodes"][0]["target"] = "torch.ops.aten.from_file.default"
+
+
+def name_a_list(graph: Any) -> None:
+    (top, *_) = graph["graph_module"]["module_call_graph"]
+    top["signature"]["out_spec"] = json.dumps([1, {"type": ["builtins.list"]}])
+
+
 def evaluate_code(graph: Any) -> None:
     size = {"as_expr": {"expr_str": "__import__('os').system('true')", "hint": None}}
     graph["graph_module"]["graph"]["tensor_values"]["x"]["sizes"][0] = size
@@ -287,6 +297,8 @@ def pass_an_operator(graph: Any) -> None:
         (CONSTANTS, bring_object, "'thing' is stored as a pickle, which is not read"),
         (WEIGHTS, reach_outside, "'bn1.weight' is stored as a pickle"),
         (GRAPH, call_the_system, r"calls torch\.os\.system, which is no operator of PyTorch's own"),
+        (GRAPH, map_a_file, r"calls torch\.ops\.aten\.from_file\.default"),
+        (GRAPH, name_a_list, r"takes or gives a \['builtins\.list'\]"),
         (GRAPH, evaluate_code, r"the size .*__import__.* is not understood"),
         (GRAPH, constrain_code, r"the size 's1\.__class__' is not understood"),
         (GRAPH, take_other_containers, r"takes or gives a collections\.defaultdict"),
@@ -342,6 +354,7 @@ def only(name: str) -> Callable[[Records], None]:
         (lambda records: records.update({GRAPH: b"{"}), r"models/model\.json"),
         (lambda records: records.update({GRAPH: b"[]"}), r"models/model\.json is no object"),
         (lambda records: records.update({GRAPH: b"{}"}), "has no graph"),
+        (lambda records: records.update({WEIGHTS: b"{}"}), "does not say which tensor is where"),
         (lambda records: records.pop("data/weights/weight_0"), "PyTorch cannot load it"),
     ],
 )
@@ -351,6 +364,14 @@ def test_what_is_no_program_is_said(
     path = changed(saved(nn.Conv2d(3, 4, 3), tmp_path), change)
 
     with pytest.raises(SourceError, match=message):
+        program_file.load(path)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_program_is_refused(damage: Callable[[Path], Path], tmp_path: Path) -> None:
+    path = damage(saved(nn.Conv2d(3, 4, 3), tmp_path))
+
+    with pytest.raises(SourceError, match=r"is no \.pt2 program"):
         program_file.load(path)
 
 
