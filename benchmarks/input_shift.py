@@ -63,12 +63,14 @@ def convolve(image: Array, weight: Array, stride: int, padding: int) -> Array:
     rim = (padding, padding)
     padded = np.pad(image, ((0, 0), rim, rim))
     windows = sliding_window_view(padded, weight.shape[2:], axis=(1, 2))
-    return np.einsum("chwij,fcij->fhw", windows[:, ::stride, ::stride], weight)
+    result: Array = np.einsum("chwij,fcij->fhw", windows[:, ::stride, ::stride], weight)
+    return result
 
 
 def shifted_bias(numbers: Numbers) -> Array:
     """The bias that subtracts the mean, where every tap of the kernel sees a pixel."""
-    return numbers.bias - np.einsum("fcij,c->f", numbers.weight, numbers.mean)
+    bias: Array = numbers.bias - np.einsum("fcij,c->f", numbers.weight, numbers.mean)
+    return bias
 
 
 def with_ones_channel(numbers: Numbers) -> Array:
