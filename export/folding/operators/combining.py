@@ -91,14 +91,18 @@ def _to_known_output(spot: Spot, given: _Balance, missing: Array) -> Iterator[Ga
 
 def _to_open_output(spot: Spot, given: _Balance) -> Iterator[Gauges]:
     output, scale = spot.output, given.scale
-    stays = encoding(Affine(scale, np.zeros_like(scale)))
+    lossless = all(gauge.decoding is not None for gauge in given.around.values())
+    stays = encoding(Affine(scale, np.zeros_like(scale)), lossless)
     around = given.around if stays.is_identity else {**given.around, output: stays}
-    if given.fixed or not given.total.any():
+    # A shift that drowned an operand is not taken off again: the digits are gone.
+    returns = lossless or not stays.is_identity
+    if returns and (given.fixed or not given.total.any()):
         yield around
     if not given.total.any():
         return
-    moved = {**given.around, output: encoding(Affine(*np.broadcast_arrays(scale, given.total)))}
-    ways = _given_to_operand(spot, around, given, -given.total)
+    shifted = Affine(*np.broadcast_arrays(scale, given.total))
+    moved = {**given.around, output: encoding(shifted, lossless)}
+    ways = _given_to_operand(spot, around, given, -given.total) if returns else iter(())
     if any(_absorbs(term.value, spot) for term in given.open_terms):
         yield from ways
         yield moved
@@ -151,8 +155,10 @@ def _gauge(spot: Spot, value: ir.Value, scale: Array, shift: Array | None = None
     """
     shift = np.zeros_like(scale) if shift is None else shift
     scale, shift = np.broadcast_arrays(scale, shift)
-    narrow = [_narrowed(array, value, spot) for array in (scale, shift)]
-    gauge = encoding(Affine(*narrow))
+    affine = Affine(*(_narrowed(array, value, spot) for array in (scale, shift)))
+    around = (spot.of(one) for one in (*spot.tensors(), spot.output))
+    lossless = all(gauge.decoding is not None for gauge in around if gauge is not None)
+    gauge = encoding(affine, lossless or affine.only_scales)
     return None if gauge.is_identity else gauge
 
 

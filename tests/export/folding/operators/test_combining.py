@@ -276,3 +276,15 @@ def test_a_wrong_sign_of_a_shift_would_be_noticed() -> None:
 
     assert difference(proto, after, normal(2, 4, 6, 5)) > 1e3 * EXACT
     assert np.isfinite(difference(proto, after, normal(2, 4, 6, 5)))
+
+
+def test_a_shift_that_drowned_an_operand_is_not_taken_off_again_behind_the_sum() -> None:
+    """A gamma of 1e-9: what is stored shifted has lost nine digits, whoever takes the shift off."""
+    tiny = parameters("positive")
+    tiny["bn_gamma"][:] = 1e-9
+    proto = graph(
+        f"c = Conv(x, w) {bn('c', 'a')} r = Relu(a) d = Conv(r, u) s = Add(c, d) y = Conv(s, t)",
+        {**tiny, "u": normal(4, 4, 1, 1, seed=8), "t": normal(4, 4, 1, 1, seed=9)},
+    )
+
+    assert outcome(proto, "safe").how == "kept"
