@@ -22,14 +22,17 @@ from export.folding.merging import merge_branches
 from export.folding.moves import Candidate
 from export.folding.operators import Rewriting
 from export.folding.preparation import opset_of, prepare, remove_dead
-from export.folding.recognition import BROADCASTS_SINCE_OPSET, chains
+from export.folding.recognition import BROADCASTS_SINCE_OPSET, chains, varies_once
 from export.folding.report import FoldReport, Outcome
 from export.folding.solver import Plan, solve
 from export.folding.transposes import cancel_transposes
 
-Extra = Literal["clamp", "reduce"]
-SAFE: frozenset[Extra] = frozenset()
-ALL: frozenset[Extra] = frozenset({"clamp", "reduce"})
+# What may be done besides moving an affine backward: whatever costs no operator, bounds for each
+# channel in place of a ReLU, one operator in place of an affine.
+Extra = Literal["free", "clamp", "reduce"]
+BACKWARD: frozenset[Extra] = frozenset()
+SAFE: frozenset[Extra] = frozenset({"free"})
+ALL: frozenset[Extra] = frozenset({"free", "clamp", "reduce"})
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -58,7 +61,7 @@ def fold_in_place(
     Args:
         model: A valid model whose tensors are in memory. One of IR version 3 is raised to 4, where
             initializers need not be inputs. Nodes that nobody reads are removed.
-        extras: The moves that may leave other operators behind.
+        extras: The moves to make besides moving affines backward.
         keep: Why to leave batch norms and chains as they are, by their names.
 
     Returns:
@@ -100,7 +103,8 @@ class _Engine:
     def run(self) -> None:
         """Make all moves."""
         self._sweep(lambda site: islice(moves.removals(site), 1), FREE)
-        while self._draft.opset >= BROADCASTS_SINCE_OPSET and self._round():
+        broadcasts = self._draft.opset >= BROADCASTS_SINCE_OPSET
+        while "free" in self._extras and broadcasts and self._round():
             pass
         for site in dict.fromkeys(self._draft.sites.values()):
             surgery.write(self._draft, site)
@@ -112,9 +116,10 @@ class _Engine:
         """One round of everything that is allowed; whether it changed anything."""
         changed = self._merge()
         changed |= self._sweep(moves.removals, FREE)
-        if "clamp" in self._extras:
+        clamping = "clamp" in self._extras
+        if clamping:
             changed |= self._sweep(moves.removals, CLAMPING)
-        reducing = CLAMPING if "reduce" in self._extras else FREE
+        reducing = _Bounds(clamping, growth=0) if "reduce" in self._extras else FREE
         return changed | self._sweep(moves.reductions, reducing)
 
     def _merge(self) -> bool:
@@ -249,10 +254,8 @@ def _is_target(site: AffineSite) -> bool:
     Not the bias behind a MatMul, which no MatMul can take in, and not numbers that differ from
     position to position, such as an embedding.
     """
-    scale, shift = site.affine.scale, site.affine.shift
-    varying = {axis for array in (scale, shift) for axis, n in enumerate(array.shape) if n > 1}
-    if len(varying) > 1:
-        return site.has_batch_norm
+    if not varies_once(site.affine):
+        return False
     producer = site.source.producer()
     is_bias = (
         site.affine.only_shifts

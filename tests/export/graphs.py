@@ -34,7 +34,8 @@ def model(
         f"{header} g ({inputs}) => ({outputs}) {{ {body} }}"
     )
     proto.graph.initializer.extend(
-        numpy_helper.from_array(np.ascontiguousarray(array), name) for name, array in arrays.items()
+        numpy_helper.from_array(np.asarray(array, order="C"), name)
+        for name, array in arrays.items()
     )
     return proto
 
