@@ -77,10 +77,18 @@ def chains(nodes: Iterator[ir.Node], opset: int) -> Iterator[AffineSite]:
             continue
         first = found.get(site.source)
         if first is not None and _is_private(site.source):
-            del found[site.source]
-            site = _composed(first, site)
+            both = _composed(first, site)
+            if varies_once(both.affine):  # else an embedding stands behind a batch norm
+                del found[site.source]
+                site = both
         found[site.output] = site
     yield from found.values()
+
+
+def varies_once(affine: Affine) -> bool:
+    """Whether an affine differs along one axis at most, as a batch norm does along the channels."""
+    arrays = (affine.scale, affine.shift)
+    return len({axis for array in arrays for axis, n in enumerate(array.shape) if n > 1}) <= 1
 
 
 def _composed(first: AffineSite, then: AffineSite) -> AffineSite:

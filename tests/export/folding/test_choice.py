@@ -86,6 +86,25 @@ def test_the_fastest_of_all_sets_of_moves_is_taken(costs: dict[str, float], chos
     assert set(folded.latencies) == {"safe", "safe and clamps", "safe and reductions", "all"}
 
 
+def test_what_costs_time_although_it_frees_an_operator_is_not_done() -> None:
+    """ConvMixer on a CPU: a batch norm less, and a fusion of ONNX Runtime less."""
+    network_of_one = model(
+        f"c = Conv(x, w) r = Relu(c) {bn('r', 'b')} y = Conv(b, v)",
+        {"w": normal(4, 3, 1, 1), "v": normal(2, 4, 1, 1), **norm(4)},
+        inputs="double[n,3,5,5] x",
+        outputs="double[n,2,5,5] y",
+    )
+
+    def slower_without(models: Sequence[ir.Model]) -> list[float]:
+        kept = [any(node.op_type == "BatchNormalization" for node in one.graph) for one in models]
+        return [1.0 if one else 1.1 for one in kept]
+
+    folded = fold(network_of_one, "fast", measure=slower_without)
+
+    assert folded.decision.chosen == "backward"
+    assert folded.report.bn_after == 1
+
+
 @pytest.mark.parametrize(("times", "chosen"), [(0.9, "all"), (1.5, "safe and reductions")])
 def test_of_what_is_as_fast_the_one_that_leaves_the_least_is_taken(
     times: float, chosen: str
