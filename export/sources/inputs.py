@@ -4,7 +4,7 @@ import onnx_ir as ir
 
 from export.errors import UsageError
 from export.sources import layout
-from export.sources.options import SourceOptions, describe_input
+from export.sources.options import SourceOptions, check_fits, describe_input
 from export.sources.original import ImageInput, Reference, TensorInput
 from export.sources.pixels import normalization, prepend
 
@@ -27,9 +27,11 @@ def described(
     Raises:
         UsageError: The options do not fit the model.
     """
+    if options.input_shape is not None:
+        _check_shape(model, options.input_shape)
     shape = options.input_shape or static_shape(model)
     if options.is_image and shape is not None and layout.is_channels_last(shape):
-        image = _image(model, options)
+        (image,) = _inputs(model)
         layout.take_channels_first(model, image)
         shape = layout.channels_first(shape)
         reference = layout.before(reference, str(image.name)) if reference else None
@@ -56,19 +58,20 @@ def _inputs(model: ir.Model) -> list[ir.Value]:
     return [value for value in model.graph.inputs if not value.is_initializer()]
 
 
-def _image(model: ir.Model, options: SourceOptions) -> ir.Value:
-    """The one input that can be an image with its channels last."""
+def _check_shape(model: ir.Model, given: tuple[int, ...]) -> None:
+    """Refuse a shape that is not that of the one input."""
     inputs = _inputs(model)
-    if len(inputs) != 1 or (inputs[0].shape is not None and inputs[0].shape.rank() != 4):
-        raise UsageError(f"{options.given()[0]}: the model does not take one batch of images")
-    return inputs[0]
+    if len(inputs) != 1:
+        raise UsageError(f"--input: the model has {len(inputs)} inputs, not one of a free shape")
+    (value,) = inputs
+    if value.shape is not None:
+        sizes = [size if isinstance(size, int) else None for size in value.shape.dims[1:]]
+        check_fits(given, sizes, f"'{value.name}'")
 
 
 def _pixels(model: ir.Model) -> ir.Value:
     """The one input, of floats, that pixels can be normalized for."""
-    inputs = _inputs(model)
-    if len(inputs) != 1:
-        raise UsageError(f"--mean, --std: the model has {len(inputs)} inputs, not one image")
-    if inputs[0].dtype is None or not inputs[0].dtype.is_floating_point():
-        raise UsageError(f"--mean, --std: the input is {inputs[0].dtype}, it must be a float")
-    return inputs[0]
+    (value,) = _inputs(model)  # of several no shape is known, and without one they are no image
+    if value.dtype is None or not value.dtype.is_floating_point():
+        raise UsageError(f"--mean, --std: the input is {value.dtype}, it must be a float")
+    return value

@@ -15,7 +15,7 @@ from export.sources import keras_file
 from export.sources.inputs import described
 from export.sources.keras_layers import InFloat64, KerasNetwork, free_name, outputs_of
 from export.sources.module import check_count
-from export.sources.options import SourceOptions, read_labels
+from export.sources.options import SourceOptions, check_fits, read_labels, sizes_of
 from export.sources.original import Feeds, Original, Provenance, Reference, wide
 from export.sources.tracing import BATCH, EXAMPLE_BATCH, check_free_batch, convert, versions
 
@@ -65,7 +65,6 @@ def _shapes(model: Any, options: SourceOptions, path: Path) -> Shapes:
 
 def _shape(tensor: Any, given: tuple[int, ...] | None, path: Path) -> tuple[int, ...]:
     batch, *sizes = tensor.shape
-    text = "x".join("?" if size is None else str(size) for size in sizes)
     if batch is not None:
         raise SourceError(
             f"{path}: input '{tensor.name}' fixes the batch to {batch}; leave batch_size out of "
@@ -74,12 +73,11 @@ def _shape(tensor: Any, given: tuple[int, ...] | None, path: Path) -> tuple[int,
     if given is None:
         if None in sizes:
             raise UsageError(
-                f"{path}: input '{tensor.name}' is {text}: give --input with a number for each ?"
+                f"{path}: input '{tensor.name}' is {sizes_of(sizes)}: give --input with a number "
+                "for each ?"
             )
         return tuple(sizes)
-    fits = len(given) == len(sizes)
-    if not fits or any(s not in (None, g) for s, g in zip(sizes, given, strict=True)):
-        raise UsageError(f"--input: input '{tensor.name}' of {path} is {text}")
+    check_fits(given, sizes, f"'{tensor.name}' of {path}")
     return given
 
 

@@ -153,6 +153,25 @@ def parse_numbers(text: str | None, option: str) -> tuple[float, ...] | None:
     return numbers
 
 
+def check_fits(given: Sequence[int], sizes: Sequence[int | None], name: str) -> None:
+    """Raise `UsageError` unless a shape agrees with what a model says of an input.
+
+    Args:
+        given: Shape of one input, as the user says it.
+        sizes: What the model says, None where it leaves a size free.
+        name: The input, in words.
+    """
+    if len(given) != len(sizes) or any(
+        size not in (None, number) for size, number in zip(sizes, given, strict=True)
+    ):
+        raise UsageError(f"--input {_times(tuple(given))}: input {name} is {sizes_of(sizes)}")
+
+
+def sizes_of(shape: Sequence[int | None]) -> str:
+    """A shape as ``3x?x?``."""
+    return "x".join("?" if size is None else str(size) for size in shape) or "one number"
+
+
 def _check_per_channel(option: str, values: Sequence[float] | None, channels: int) -> None:
     if values is not None and len(values) not in (1, channels):
         raise UsageError(f"{option}: give 1 or {channels} numbers, not {len(values)}")

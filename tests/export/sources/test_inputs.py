@@ -87,10 +87,10 @@ def test_what_is_neither_layout_is_no_image() -> None:
     assert not is_channels_last(None)
 
 
-def test_an_image_needs_one_input_of_four_dimensions() -> None:
+def test_an_image_needs_a_model_of_one_input() -> None:
     body = "y = Add(a, b)"
     two = model(body, {}, inputs="float[n,4,5,3] a, float[n,4,5,3] b", outputs="float[n,4,5,3] y")
     options = SourceOptions(color="RGB", input_shape=(4, 5, 3))
 
-    with pytest.raises(UsageError, match="--input: the model does not take one batch of images"):
+    with pytest.raises(UsageError, match="--input: the model has 2 inputs"):
         described(ir.from_proto(two), options)

@@ -211,7 +211,7 @@ def test_sizes_that_are_free_must_be_given(tmp_path: Path) -> None:
 
     with pytest.raises(UsageError, match=r"'image' is \?x\?x3: give --input"):
         read_keras(path, SourceOptions())
-    with pytest.raises(UsageError, match=r"--input: input 'image' of .* is \?x\?x3"):
+    with pytest.raises(UsageError, match=r"--input 3x9x9: input 'image' of .* is \?x\?x3"):
         read_keras(path, SourceOptions(input_shape=(3, 9, 9)))
     original = read_keras(path, SourceOptions(input_shape=(10, 9, 3)))
     assert str(original.model.graph.inputs[0].shape) == "[batch,10,9,3]"

@@ -55,6 +55,23 @@ def test_free_sizes_are_taken_from_the_option(tmp_path: Path) -> None:
     assert read_onnx(path, SourceOptions(input_shape=(3, 9, 9))).input == TensorInput((3, 9, 9))
 
 
+@pytest.mark.parametrize("shape", [(4, 9, 9), (3, 9), (3, 9, 9, 1)])
+def test_a_shape_that_the_graph_contradicts_is_refused(
+    tmp_path: Path, shape: tuple[int, ...]
+) -> None:
+    path = saved(tmp_path / "m.onnx", proto("float[n,3,h,v] x"))
+
+    with pytest.raises(UsageError, match=r"--input [x\d]+: input 'x' is 3x\?x\?"):
+        read_onnx(path, SourceOptions(input_shape=shape))
+
+
+def test_a_shape_for_a_model_of_several_inputs_is_refused(tmp_path: Path) -> None:
+    given = model("y = Add(x, z)", {}, inputs="float[n,a] x, float[n,a] z", outputs="float[n,a] y")
+
+    with pytest.raises(UsageError, match="--input: the model has 2 inputs"):
+        read_onnx(saved(tmp_path / "m.onnx", given), SourceOptions(input_shape=(3,)))
+
+
 def test_image_options_describe_the_input(tmp_path: Path) -> None:
     options = SourceOptions(color="RGB", resize_filter="bicubic", crop_fraction=0.875)
 
@@ -242,7 +259,7 @@ def test_pixels_are_normalized_in_a_graph_that_lists_its_initializers_first(
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
-        ("float[n,3,8,8] x, float[n,3,8,8] z", "the model has 2 inputs, not one image"),
+        ("float[n,3,8,8] x, float[n,3,8,8] z", "--input: the model has 2 inputs"),
         ("uint8[n,3,8,8] x", "the input is UINT8, it must be a float"),
     ],
 )
