@@ -222,9 +222,8 @@ def test_a_constant_for_each_row_stays_behind_the_matrix_product(shape: tuple[in
         outputs="double[5,3] y",
     )
 
-    after, report = folded(proto)
+    after, _ = folded(proto)
 
-    assert report.nodes[0].outcome == "reduced"
     assert op_types(after) == ["MatMul", "Add"]
     assert difference(proto, after, normal(5, 4)) <= EXACT
 
