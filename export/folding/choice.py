@@ -9,13 +9,13 @@ Runtime does itself, and is no slower.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import onnx_ir as ir
 
 from export.folding.engine import ALL, BACKWARD, SAFE, Extra, fold_in_place
-from export.folding.report import Decision, FoldReport
+from export.folding.report import AffineOutcome, Decision, FoldReport
 
 Mode = Literal["safe", "fast", "all"]
 Target = Literal["cpu", "cuda"]
@@ -126,13 +126,31 @@ def _of(
     found: _Found, extras: frozenset[Extra], decision: Decision, latencies: Mapping[str, float]
 ) -> Choice:
     folded, report = found[extras]
-    return Choice(folded, report, decision, latencies)
+    pairs = zip(report.nodes, found[ALL][1].nodes, strict=True)
+    nodes = tuple(_unpaid(node) if _is_gone(most) else node for node, most in pairs)
+    return Choice(folded, replace(report, nodes=nodes), decision, latencies)
+
+
+def _unpaid(node: AffineOutcome) -> AffineOutcome:
+    """Of what stays only because it does not pay, say so."""
+    if _is_gone(node):
+        return node
+    return replace(node, reason=f"{node.reason}; --fold all takes it out, which does not pay here")
+
+
+def _is_gone(node: AffineOutcome) -> bool:
+    return node.outcome not in {"kept", "reduced"}
 
 
 def _is_new(extras: frozenset[Extra], found: _Found) -> bool:
     """Whether a set of moves comes to another model than the sets before it."""
     before = list(NAMES)[: list(NAMES).index(extras)]
-    return all(found[extras][1] != found[other][1] for other in before)
+    return all(_moves(found[extras][1]) != _moves(found[other][1]) for other in before)
+
+
+def _moves(report: FoldReport) -> list[AffineOutcome]:
+    """What was done; not why more was not."""
+    return [replace(node, reason=None, blocked_by=()) for node in report.nodes]
 
 
 def _fastest(shares: Mapping[frozenset[Extra], float]) -> frozenset[Extra]:
