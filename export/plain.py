@@ -61,8 +61,7 @@ def fold_file(
         ExportError: A file cannot be read or written, or the result does not compute the same;
             nothing was written.
     """
-    if result.exists() and not force:
-        raise UsageError(f"{result} exists: take another name, or --force")
+    _check_writable(result, force=force)
     original = read_onnx(source, SourceOptions(input_shape=input_shape))
     measure = latency.measuring(original.model, target, original.input.shape)
 
@@ -72,6 +71,16 @@ def fold_file(
     done = _verified(original, folding, samples, seed) if samples else FoldedFile(folding({}))
     artifact.write_file(result, artifact.serialize(done.folded.model))
     return done
+
+
+def _check_writable(result: Path, *, force: bool) -> None:
+    """Refuse at once what would be refused after minutes of measuring."""
+    if result.is_dir():
+        raise UsageError(f"{result} is a folder: name the file to write")
+    if not result.parent.is_dir():
+        raise UsageError(f"{result} cannot be written: there is no folder {result.parent}")
+    if result.exists() and not force:
+        raise UsageError(f"{result} exists: take another name, or --force")
 
 
 def _verified(original: Original, folding: FoldKeeping, samples: int, seed: int) -> FoldedFile:

@@ -21,21 +21,24 @@ NOTHING_BUT_FATAL = 4  # it raises what it would log besides
 
 
 class Runner:
-    """A model loaded by ONNX Runtime on the CPU."""
+    """A model loaded by ONNX Runtime."""
 
-    def __init__(self, session: onnxruntime.InferenceSession) -> None:
-        self._session = session
+    def __init__(
+        self, session: onnxruntime.InferenceSession, error: type[ExportError] = SourceError
+    ) -> None:
+        self._session, self._error = session, error
 
     def __call__(self, feeds: Feeds) -> list[NDArray[Any]]:
         """Run the model: arrays by input name to the outputs in order.
 
         Raises:
-            SourceError: The model does not run on these arrays.
+            ExportError: The model does not run on these arrays; of the class that `load` was given.
         """
         try:
             outputs = self._session.run(None, dict(feeds))
         except Exception as error:
-            raise SourceError(f"ONNX Runtime cannot run the model: {first_line(error)}") from error
+            reason = first_line(error)
+            raise self._error(f"ONNX Runtime cannot run the model: {reason}") from error
         return [np.asarray(output) for output in outputs]
 
 
@@ -60,7 +63,7 @@ def load(
     Args:
         model: The bytes of an ONNX file without external data.
         optimized: All of ONNX Runtime's own optimizations, or none.
-        error: What to raise.
+        error: What to raise, now and where it does not run.
         device: "cpu" or "cuda"; single operators that CUDA lacks run on the CPU.
 
     Raises:
@@ -81,7 +84,7 @@ def load(
         raise error(f"ONNX Runtime cannot load the model: {first_line(failure)}") from failure
     if PROVIDERS[device] not in session.get_providers():
         raise error(f"ONNX Runtime cannot run on {device} here")  # it falls back without a word
-    return Runner(session)
+    return Runner(session, error)
 
 
 def version() -> str:

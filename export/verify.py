@@ -97,8 +97,8 @@ def measure(
     Raises:
         SourceError: The original does not run, not to finite numbers, or to the same for all
             inputs, so that nothing can be told from them.
-        ParityError: The folded model does not load or puts out other shapes, or the graph was
-            converted wrongly.
+        ParityError: The folded model does not load or run, or puts out other shapes, or the graph
+            was converted wrongly.
     """
     graph = signature(original.model)
     feeds = list(_batches(original, graph, samples, seed))

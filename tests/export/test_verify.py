@@ -184,6 +184,11 @@ def test_a_folded_model_that_does_not_load_is_refused() -> None:
         verify.measure(original(network()), b"not a model")
 
 
+def test_a_folded_model_that_does_not_run_is_refused_and_is_no_error_of_the_source() -> None:
+    with pytest.raises(ParityError, match="ONNX Runtime cannot run"):
+        verify.measure(original(network()), serialized(network(inputs="float[n,3,9,9] x")))
+
+
 def test_an_original_that_does_not_run_is_an_error_of_the_source() -> None:
     proto = network(inputs="float[n,5,8,8] x")
 
