@@ -46,7 +46,7 @@ def session(path: Path, *, optimized: bool) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def error(path: Path, feeds: Feeds, expected: list[NDArray[Any]]) -> float:
+def error(path: Path, feeds: Feeds, expected: Sequence[NDArray[Any]]) -> float:
     """The error of a model's outputs, as ONNX Runtime computes them.
 
     It changes nothing in the graph, so that the error is the tool's alone.

@@ -5,8 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import onnx
+from numpy.typing import NDArray
 
 from benchmarks.folding import accuracy, latency
 from benchmarks.folding.counting import Counts, count
@@ -86,27 +88,41 @@ def _attempts(tool: str, sources: Sequence[Path], folder: Path, options: Options
     return attempts(tool, files, options.limit_s, options.peers)
 
 
-def _judged(name: str, path: Path, attempts: dict[str, Attempt]) -> list[Row]:
+def _judged(name: str, path: Path, attempts: Mapping[str, Attempt]) -> list[Row]:
     model = onnx.load(path)
     feeds = accuracy.draw(model)
-    expected = accuracy.exact(model, feeds)
-    unfolded = accuracy.error(path, feeds, expected)
-    rows = [Row(name, UNFOLDED, counts=count(model), error=unfolded)]
-    for tool, tried in attempts.items():
-        row = Row(
-            name,
-            tool,
-            failure=tried.failure,
-            invalid=tried.invalid,
-            seconds=tried.seconds,
-            version=tried.version,
-        )
-        if tried.path is not None:
-            row = replace(row, counts=count(onnx.load(tried.path)))
-        if runs(tried) and tried.path is not None:
-            row = replace(row, error=accuracy.error(tried.path, feeds, expected))
-        rows.append(row)
-    return rows
+    try:
+        expected = accuracy.exact(model, feeds)
+    except Exception as error:  # noqa: BLE001 - an operator that the reference does not know
+        expected = None
+        rows = [Row(name, UNFOLDED, counts=count(model), invalid=f"no reference: {error}")]
+    else:
+        error_before = accuracy.error(path, feeds, expected)
+        rows = [Row(name, UNFOLDED, counts=count(model), error=error_before)]
+    return rows + [_row(name, tool, tried, feeds, expected) for tool, tried in attempts.items()]
+
+
+def _row(
+    name: str,
+    tool: str,
+    tried: Attempt,
+    feeds: accuracy.Feeds,
+    expected: Sequence[NDArray[Any]] | None,
+) -> Row:
+    row = Row(
+        name,
+        tool,
+        failure=tried.failure,
+        invalid=tried.invalid,
+        seconds=tried.seconds,
+        version=tried.version,
+    )
+    if tried.path is None:
+        return row
+    row = replace(row, counts=count(onnx.load(tried.path)))
+    if expected is None or not runs(tried):
+        return row
+    return replace(row, error=accuracy.error(tried.path, feeds, expected))
 
 
 def runs(tried: Attempt) -> bool:
