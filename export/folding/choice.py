@@ -25,6 +25,9 @@ Measure = Callable[[Sequence[ir.Model]], list[float]]
 # What is faster by less than this is as fast: on a machine that does other things besides, medians
 # of some hundred turns differ by so much when the same model is measured twice.
 NOISE = 0.02
+# An operator that could go is left in for more than this alone: a network of microseconds cannot be
+# measured to two percent.
+WORTH_MS = 0.02
 NAMES: Mapping[frozenset[Extra], str] = {
     SAFE: "safe",
     BACKWARD: "backward",
@@ -104,12 +107,13 @@ def choose(
         chosen = rule.extras
         decision = Decision(mode, target, NAMES[chosen], "rule", f"by rule: {rule.because}")
         return _of(found, chosen, decision, {})
-    times = measure([model, *(folded for folded, _ in different.values())])
-    shares = {extras: one / times[0] for extras, one in zip(different, times[1:], strict=True)}
-    chosen = _fastest(shares)
+    unfolded, *others = measure([model, *(folded for folded, _ in different.values())])
+    times = dict(zip(different, others, strict=True))
+    chosen = _fastest(times)
     told = f"measured on this machine's {target}: {NAMES[chosen]} was the fastest"
     decision = Decision(mode, target, NAMES[chosen], "measured", told)
-    return _of(found, chosen, decision, {NAMES[extras]: s for extras, s in shares.items()})
+    shares = {NAMES[extras]: time / unfolded for extras, time in times.items()}
+    return _of(found, chosen, decision, shares)
 
 
 _Found = Mapping[frozenset[Extra], tuple[ir.Model, FoldReport]]
@@ -153,12 +157,13 @@ def _moves(report: FoldReport) -> list[AffineOutcome]:
     return [replace(node, reason=None, blocked_by=()) for node in report.nodes]
 
 
-def _fastest(shares: Mapping[frozenset[Extra], float]) -> frozenset[Extra]:
+def _fastest(times: Mapping[frozenset[Extra], float]) -> frozenset[Extra]:
     """The fastest; of those as fast the one that leaves the fewest batch norms."""
-    least = min(shares.values())
-    return max(
-        (extras for extras, share in shares.items() if share <= least * (1 + NOISE)), key=len
-    )
+    least = min(times.values())
+    as_fast = [extras for extras, time in times.items() if time <= least * (1 + NOISE)]
+    if as_fast == [BACKWARD] and times[SAFE] - least < WORTH_MS:
+        return SAFE
+    return max(as_fast, key=len)
 
 
 def _is_narrow(model: ir.Model) -> bool:

@@ -17,7 +17,7 @@ import numpy as np
 import onnx_ir as ir
 
 from export.folding.affine import Affine, Array
-from export.folding.constants import RefusalError, is_operator
+from export.folding.constants import RefusalError
 from export.folding.draft import AffineSite
 from export.folding.gauge import Gauge, decoding, encoding
 from export.folding.report import Outcome
@@ -79,33 +79,6 @@ def reductions(site: AffineSite) -> Iterator[Callable[[], Candidate]]:
     yield lambda: Candidate("reduced", _only_shift(site), None, Affine(affine.scale, zero))
     if (affine.scale < 0).any():
         yield lambda: _sign_stays(site)
-
-
-def centrings(site: AffineSite) -> Iterator[Mapping[ir.Value, Gauge]]:
-    """The gauges that store what an affine reads without its mean, part by part of a Concat.
-
-    Nothing is gained but digits: of what is clamped and shifted afterwards, ``relu(s * x + t) =
-    s * max(x, -t/s) + t``, the shift is then beta alone, and less of it has to cancel.
-    """
-    for value, mean in _parts(site.source, site.mean):
-        if mean.any():
-            yield {value: encoding(Affine(np.ones_like(mean), -mean))}
-
-
-def _parts(value: ir.Value, mean: Array) -> Iterator[tuple[ir.Value, Array]]:
-    """A tensor, or those that it was concatenated from, each with its part of the mean."""
-    node = value.producer()
-    axis = 1 if node is None else node.attributes.get_int("axis", 1)
-    if node is None or not is_operator(node, "Concat") or axis != 1 or mean.shape[1] == 1:
-        yield value, mean
-        return
-    start = 0
-    for part in node.inputs:
-        size = None if part is None or part.shape is None else part.shape[1]
-        if part is None or not isinstance(size, int):
-            return
-        yield from _parts(part, mean[:, start : start + size])
-        start += size
 
 
 def _backward(site: AffineSite) -> Candidate:

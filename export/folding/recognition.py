@@ -93,9 +93,12 @@ def varies_once(affine: Affine) -> bool:
 
 def _composed(first: AffineSite, then: AffineSite) -> AffineSite:
     affine = then.affine.after(first.affine)
-    mean, deviation = first.mean, first.deviation
-    if then.has_batch_norm and not first.has_batch_norm:
+    if first.has_batch_norm:
+        mean, deviation = first.mean, first.deviation
+    elif then.has_batch_norm:
         mean, deviation = _seen_through(first.affine, then)
+    else:
+        mean, deviation = _assumed(affine)
     return AffineSite([*first.nodes, *then.nodes], first.operand, affine, mean, deviation)
 
 

@@ -32,6 +32,16 @@ def network(dtype: type[np.floating] = np.float64) -> onnx.ModelProto:
     )
 
 
+def forward_only() -> onnx.ModelProto:
+    """A batch norm that only the convolution behind it can take in."""
+    return model(
+        f"c = Conv(x, w) r = Relu(c) {bn('r', 'b')} y = Conv(b, v)",
+        {"w": normal(4, 3, 1, 1), "v": normal(2, 4, 1, 1), **norm(4)},
+        inputs="double[n,3,5,5] x",
+        outputs="double[n,2,5,5] y",
+    )
+
+
 class Stopwatch:
     """Says how long each model takes by the operators that it has; the unfolded one takes 100."""
 
@@ -88,21 +98,26 @@ def test_the_fastest_of_all_sets_of_moves_is_taken(costs: dict[str, float], chos
 
 def test_what_costs_time_although_it_frees_an_operator_is_not_done() -> None:
     """ConvMixer on a CPU: a batch norm less, and a fusion of ONNX Runtime less."""
-    network_of_one = model(
-        f"c = Conv(x, w) r = Relu(c) {bn('r', 'b')} y = Conv(b, v)",
-        {"w": normal(4, 3, 1, 1), "v": normal(2, 4, 1, 1), **norm(4)},
-        inputs="double[n,3,5,5] x",
-        outputs="double[n,2,5,5] y",
-    )
 
     def slower_without(models: Sequence[ir.Model]) -> list[float]:
         kept = [any(node.op_type == "BatchNormalization" for node in one.graph) for one in models]
         return [1.0 if one else 1.1 for one in kept]
 
-    folded = fold(network_of_one, "fast", measure=slower_without)
+    folded = fold(forward_only(), "fast", measure=slower_without)
 
     assert folded.decision.chosen == "backward"
     assert folded.report.bn_after == 1
+    assert "does not pay" in str(folded.report.nodes[0].reason)
+
+
+def test_microseconds_are_no_reason_to_leave_an_operator_in() -> None:
+    def hardly_slower_without(models: Sequence[ir.Model]) -> list[float]:
+        return [0.050 if len(list(one.graph)) > 3 else 0.055 for one in models]
+
+    folded = fold(forward_only(), "fast", measure=hardly_slower_without)
+
+    assert folded.decision.chosen == "safe"
+    assert folded.report.bn_after == 0
 
 
 @pytest.mark.parametrize(("times", "chosen"), [(0.9, "all"), (1.5, "safe and reductions")])
