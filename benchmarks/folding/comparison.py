@@ -91,14 +91,14 @@ def _attempts(tool: str, sources: Sequence[Path], folder: Path, options: Options
 def _judged(name: str, path: Path, attempts: Mapping[str, Attempt]) -> list[Row]:
     model = onnx.load(path)
     feeds = accuracy.draw(model)
+    unfolded = Row(name, UNFOLDED, counts=count(model))
+    expected: list[NDArray[Any]] | None = None
     try:
         expected = accuracy.exact(model, feeds)
     except Exception as error:  # noqa: BLE001 - an operator that the reference does not know
-        expected = None
-        rows = [Row(name, UNFOLDED, counts=count(model), invalid=f"no reference: {error}")]
+        rows = [replace(unfolded, invalid=f"no reference: {error}")]
     else:
-        error_before = accuracy.error(path, feeds, expected)
-        rows = [Row(name, UNFOLDED, counts=count(model), error=error_before)]
+        rows = [replace(unfolded, error=accuracy.error(path, feeds, expected))]
     return rows + [_row(name, tool, tried, feeds, expected) for tool, tried in attempts.items()]
 
 

@@ -2,11 +2,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import onnx
 import pytest
 
 from benchmarks.folding import latency, tools
 from benchmarks.folding.comparison import Options, compare
 from benchmarks.folding.models import UnknownModelError, batches, expand, provide
+from benchmarks.folding.network import Network
 from benchmarks.folding.patterns import PATTERNS
 from benchmarks.folding.running import attempts, one_process
 
@@ -115,3 +117,16 @@ def test_large_models_are_not_folded_in_one_batch(tmp_path, monkeypatch):
         (tmp_path / name).write_bytes(bytes(size))
     found = batches((name, tmp_path / name) for name in sizes)
     assert [list(batch) for batch in found] == [["a", "b"], ["c"], ["d"]]
+
+
+def test_a_model_without_a_reference_is_counted_all_the_same(tmp_path):
+    net = Network(seed=0)
+    x = net.relu(net.conv(net.image(), 8))
+    model = net.finish(net.op("Multinomial", net.op("Flatten", net.op("GlobalAveragePool", x))))
+    path = tmp_path / "drawing.onnx"
+    onnx.save(model, path)
+    options = Options(["ort-basic"], Path(sys.executable), limit_s=LONG_S, latency_s=0)
+    ((unfolded, row),) = compare({"drawing": path}, options)
+    assert unfolded.invalid
+    assert row.error is None
+    assert row.counts is not None
