@@ -8,7 +8,7 @@ split, (N, *shape); `held_out`, inputs of the held-out split, (M, *shape); `targ
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.lib.npyio import NpzFile
@@ -24,6 +24,7 @@ CALIBRATION, HELD_OUT, TARGETS = "calibration", "held_out", "targets"
 # Of calibration data without any to judge by, one in so many is kept back for that.
 KEPT_BACK = 4
 LARGEST = 1 << 32  # bytes of a file, unpacked; of more samples no range changes any more
+MAGIC = (b"\x93NUMPY", b"PK\x03\x04", b"PK\x05\x06")  # an array, an archive, an empty one
 
 Array = NDArray[Any]
 
@@ -119,6 +120,8 @@ def _inputs(
     for name, origin in origins.items():
         if name in arrays:
             _check_inputs(arrays[name], _natural_shape(original), f"{where}: '{name}'")
+            if isinstance(original.input, ImageInput):
+                _check_pixels(arrays[name], original.input, f"{where}: '{name}'")
             targets = _targets(arrays, where, original) if name == HELD_OUT else None
             found[name] = Inputs(arrays[name], origin, targets)
     return found
@@ -135,10 +138,19 @@ def _arrays(path: Path, role: str, where: str) -> Mapping[str, Array]:
     """The arrays of a file; that of an .npy file has the name `role`."""
     try:
         with path.open("rb") as file:
+            _check_kind(file)
             loaded = np.load(file, allow_pickle=False)  # pickles run what they hold
             return {role: loaded} if isinstance(loaded, np.ndarray) else _unpacked(loaded)
     except Exception as error:  # numpy and zipfile raise nearly every type on damaged files
         raise UsageError(f"{where}: cannot be read ({first_line(error)})") from error
+
+
+def _check_kind(file: BinaryIO) -> None:
+    """Refuse what numpy would take for a pickle, and advise to trust."""
+    start = file.read(max(map(len, MAGIC)))
+    file.seek(0)
+    if not start.startswith(MAGIC):
+        raise ValueError("it is no .npy or .npz file")
 
 
 def _unpacked(archive: NpzFile) -> Mapping[str, Array]:
@@ -156,6 +168,16 @@ def _check_inputs(array: Array, shape: Sequence[int] | None, where: str) -> None
         raise UsageError(f"{where}: has inputs of {list(array.shape[1:])}, not {list(shape)}")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise UsageError(f"{where}: holds numbers that are not finite")
+
+
+def _check_pixels(array: Array, given: ImageInput, where: str) -> None:
+    """Refuse images that were scaled or normalized already: the graph does that."""
+    low, high = given.value_range
+    least, most = float(array.min()), float(array.max())
+    if least < low or most > high or (array.dtype.kind == "f" and most <= 1 < high):
+        raise UsageError(
+            f"{where}: holds numbers from {least:g} to {most:g}, pixels are {low:g} to {high:g}"
+        )
 
 
 def _targets(

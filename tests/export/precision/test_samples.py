@@ -159,6 +159,32 @@ def test_arrays_that_are_no_samples_of_the_network_are_refused(
         gathered(calibration=path)
 
 
+@pytest.mark.parametrize(
+    ("pixels", "held"),
+    [
+        (np.linspace(0, 1, 768), "0 to 1"),
+        (np.linspace(-2, 2, 768), "-2 to 2"),
+        (np.linspace(0, 256, 768), "0 to 256"),
+    ],
+    ids=["scaled", "normalized", "beyond white"],
+)
+def test_images_that_were_made_smaller_numbers_already_are_refused(
+    pixels: Any, held: str, tmp_path: Path
+) -> None:
+    path = saved(tmp_path / "mine.npz", calibration=pixels.reshape(4, 3, 8, 8))
+
+    with pytest.raises(UsageError, match=f"holds numbers from {held}, pixels are 0 to 255"):
+        gathered(original(graph(), image=True), calibration=path)
+
+
+def test_pixels_as_they_are_and_any_numbers_of_what_is_no_image_are_taken(tmp_path: Path) -> None:
+    pixels = saved(tmp_path / "pixels.npz", calibration=np.ones((4, 3, 8, 8), np.uint8))
+    signals = saved(tmp_path / "signals.npz", calibration=images(4))
+
+    assert gathered(original(graph(), image=True), calibration=pixels).calibration is not None
+    assert gathered(calibration=signals).calibration is not None
+
+
 def test_a_pickle_is_not_opened(tmp_path: Path) -> None:
     np.save(tmp_path / "mine.npy", np.array([{"a": 1}], object), allow_pickle=True)
 
@@ -166,13 +192,14 @@ def test_a_pickle_is_not_opened(tmp_path: Path) -> None:
         gathered(calibration=tmp_path / "mine.npy")
 
 
-@pytest.mark.parametrize("content", [b"", b"neither", b"PK\x03\x04"])
+@pytest.mark.parametrize("content", [b"", b"neither", b"PK\x03\x04", b"\x80\x04N."])
 def test_a_file_that_is_none_is_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "mine.npz"
     path.write_bytes(content)
 
-    with pytest.raises(UsageError, match="cannot be read"):
+    with pytest.raises(UsageError, match="cannot be read") as refused:
         gathered(calibration=path)
+    assert "allow_pickle" not in str(refused.value)
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
