@@ -13,6 +13,8 @@ from export.folding.draft import AffineSite, Draft, dims, is_per_channel
 from export.folding.gauge import Gauge
 from export.folding.operators import Rewriting, Spot, Step
 
+ROUNDING = 1e-14  # some units in the last place of a float64
+
 
 def rewrite(draft: Draft, node: ir.Node, rewriting: Rewriting) -> None:
     """Turn a node into what its rule said; the last step stays this node."""
@@ -67,8 +69,19 @@ def _read_as(site: AffineSite, before: Gauge | None) -> None:
 def absorbed_affine(site: AffineSite, spot: Spot) -> Affine:
     """What an affine would become; see `absorb`."""
     before, after = spot.of(site.source), spot.of(site.output)
-    affine = site.affine if before is None else site.affine.after(before.decode)
-    return affine if after is None else after.encode.after(affine)
+    steps = [
+        *([] if before is None else [before.decode]),
+        site.affine,
+        *([] if after is None else [after.encode]),
+    ]
+    whole, sizes = Affine.identity(steps[0].scale.ndim), Affine.identity(steps[0].scale.ndim)
+    for step in steps:
+        whole = step.after(whole)
+        sizes = Affine(np.abs(step.scale), np.abs(step.shift)).after(sizes)
+    # What cancels up to rounding is gone: no operator is left to add 1e-17.
+    scale = np.where(np.abs(whole.scale - 1) <= ROUNDING, 1.0, whole.scale)
+    shift = np.where(np.abs(whole.shift) <= ROUNDING * sizes.shift, 0.0, whole.shift)
+    return Affine(scale, shift)
 
 
 def write(draft: Draft, site: AffineSite) -> None:

@@ -9,6 +9,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from export.folding import Mode, fold
+from tests.export.folding.sandwiches import parameters
 from tests.export.graphs import (
     EXACT,
     Array,
@@ -410,3 +411,19 @@ def test_an_affine_between_two_outputs_leaves_an_identity() -> None:
 
     assert op_types(after) == ["Identity"]
     assert [value.name for value in after.graph.output] == ["y"]
+
+
+def test_a_batch_norm_that_another_leaves_nothing_of_is_merged_with_it() -> None:
+    """The convolution computes the first; the second, of the same numbers, has nothing to do."""
+    proto = model(
+        f"c = Conv(x, w) {bn('c', 'd')} {bn('c', 'e')} s = Sigmoid(d) r = Tanh(e) y = Add(s, r)",
+        {**ARRAYS, **parameters(channels=3)},
+        inputs="double[n,2,4] x",
+        outputs="double[n,3,3] y",
+    )
+
+    after, report = folded(proto, "safe")
+
+    assert op_types(after) == ["Conv", "Sigmoid", "Tanh", "Add"]
+    assert sorted(node.outcome for node in report.nodes) == ["folded_backward", "merged"]
+    assert difference(proto, after, normal(2, 2, 4)) <= EXACT

@@ -186,3 +186,19 @@ def test_a_split_whose_other_part_minds_keeps_the_batch_norm() -> None:
     )
 
     assert "'x' is an input of the graph" in outcome(proto).reason
+
+
+def test_a_zero_that_cannot_be_written_and_one_that_cannot_be_read_are_not_joined() -> None:
+    """Both parts go forward, each with its zero; nothing has to be written, so they can be."""
+    one, two = parameters(), {k.replace("bn", "two"): a for k, a in parameters().items()}
+    one["bn_gamma"][1] = two["two_gamma"][2] = 0
+    proto = joined(
+        f"{bn('x', 'a')} s = Sigmoid(x) {bn('s', 'b', prefix='two')} j = Concat<axis=1>(a, b) "
+        "y = Conv(j, u)",
+        {"u": normal(3, 8, 1, 1), **one, **two},
+    )
+
+    after, report = folded(proto, "safe")
+
+    assert [node.outcome for node in report.nodes] == ["folded_forward", "folded_forward"]
+    assert difference(proto, after, normal(2, 4, 6, 5)) <= EXACT

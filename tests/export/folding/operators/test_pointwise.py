@@ -267,3 +267,8 @@ def zeros() -> dict[str, Array]:
     given = parameters()
     given["bn_gamma"] *= np.array([0.0, 1.0, 0.0, 1.0])
     return given
+
+
+def test_a_clip_without_bounds_lets_everything_pass() -> None:
+    for proto in (behind("b = Clip(a)"), in_front("b = Clip(a)")):
+        assert outcome(proto).how in {"folded_backward", "folded_forward"}
