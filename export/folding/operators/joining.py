@@ -77,16 +77,14 @@ def _sliced(
     gauge: Gauge, parts: Sequence[ir.Value], axis: int, spot: Spot
 ) -> dict[ir.Value, Gauge]:
     """The gauges of the parts of a tensor, without those that are stored as they are."""
-    start, found = 0, dict[ir.Value, Gauge]()
+    start, pieces = 0, dict[ir.Value, Gauge]()
     for part in parts:
         size = _known_size(part, axis, spot)
         piece = gauge.map(_cutting(start, start + size, axis))
-        if not piece.is_identity and not is_constant(part):
-            if part in found and not found[part].is_same_as(piece):
-                raise RefusalError(f"{spot.described} holds one tensor twice", spot.node)
-            found[part] = piece
+        if not is_constant(part) and not pieces.setdefault(part, piece).is_same_as(piece):
+            raise RefusalError(f"{spot.described} holds one tensor twice", spot.node)
         start += size
-    return found
+    return {part: piece for part, piece in pieces.items() if not piece.is_identity}
 
 
 def _cutting(start: int, end: int, axis: int) -> Change:

@@ -202,3 +202,15 @@ def test_a_zero_that_cannot_be_written_and_one_that_cannot_be_read_are_not_joine
 
     assert [node.outcome for node in report.nodes] == ["folded_forward", "folded_forward"]
     assert difference(proto, after, normal(2, 4, 6, 5)) <= EXACT
+
+
+def test_one_tensor_twice_is_not_stored_shifted_for_one_of_its_places_alone() -> None:
+    """What is asked of its first place is nothing, of its second a shift."""
+    given = {"b": np.array([0.2, 0.7, -0.4, 0.5])[:, None, None], "s": normal(8, 1, 1)}
+    proto = joined(
+        "c = Conv(x, w) a = Add(c, b) j = Concat<axis=1>(a, c) y = Mul(j, s)", {**W, **given}
+    )
+
+    after, _ = folded(proto, "all")
+
+    assert difference(proto, after, normal(2, 4, 6, 5)) <= EXACT
