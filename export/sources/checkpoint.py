@@ -10,8 +10,6 @@ from export.sources.original import ImageInput, Original, Provenance, TensorInpu
 from export.sources.tracing import versions
 from training import checkpoint as training_checkpoint
 
-SUFFIX = ".safetensors"
-
 
 def read_checkpoint(path: Path, options: SourceOptions) -> Original:
     """Read a checkpoint; its header says all that options say elsewhere.
