@@ -1,7 +1,7 @@
 """The part of a graph around one node that fits into a picture; reads the graph, draws nothing."""
 
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -60,14 +60,12 @@ def around(centre: ir.Node, blockers: Collection[str] = ()) -> Neighbourhood:
     boxes = [_box(node, centre, blockers, index) for node in nodes]
     edges = {(index[source], index[node]) for node in nodes for source in _sources(node, index)}
     for node in nodes:
-        for value in _data(node):
-            if value.is_graph_input():
-                boxes.append(Box("input", "Input", value.name or "", _shape(value)))
-                edges.add((len(boxes) - 1, index[node]))
-        for value in node.outputs:
-            if value.is_graph_output():
-                boxes.append(Box("output", "Output", value.name or "", _shape(value)))
-                edges.add((index[node], len(boxes) - 1))
+        for value in _graph_inputs(node)[:MOST_AT_ONCE]:
+            boxes.append(Box("input", "Input", value.name or "", _shape(value)))
+            edges.add((len(boxes) - 1, index[node]))
+        for value in _graph_outputs(node)[:MOST_AT_ONCE]:
+            boxes.append(Box("output", "Output", value.name or "", _shape(value)))
+            edges.add((index[node], len(boxes) - 1))
     return Neighbourhood(tuple(boxes), tuple(sorted(edges)))
 
 
@@ -118,6 +116,14 @@ def _data(node: ir.Node) -> list[ir.Value]:
     return [value for value in node.inputs if value is not None and not _is_constant(value)]
 
 
+def _graph_inputs(node: ir.Node) -> list[ir.Value]:
+    return [value for value in _data(node) if value.is_graph_input()]
+
+
+def _graph_outputs(node: ir.Node) -> list[ir.Value]:
+    return [value for value in node.outputs if value.is_graph_output()]
+
+
 def _is_constant(value: ir.Value, depth: int = 0) -> bool:
     if value.is_initializer():
         return True
@@ -140,9 +146,14 @@ def _box(
         node.op_type,
         label(node),
         _shape(node.outputs[0]) if node.outputs else "",
-        sum(source not in shown for source in _producers(node)),
-        sum(reader not in shown for reader in _readers(node)),
+        sum(source not in shown for source in _producers(node)) + _beyond(_graph_inputs(node)),
+        sum(reader not in shown for reader in _readers(node)) + _beyond(_graph_outputs(node)),
     )
+
+
+def _beyond(values: Sequence[ir.Value]) -> int:
+    """How many of a node's inputs or outputs of the graph are not drawn."""
+    return max(0, len(values) - MOST_AT_ONCE)
 
 
 def _shape(value: ir.Value) -> str:

@@ -63,6 +63,24 @@ def test_a_tensor_with_many_readers_is_shown_with_a_few() -> None:
     assert boxes[0].more_readers == 100 - neighbourhood.MOST_AT_ONCE
 
 
+def test_of_many_inputs_and_outputs_of_the_graph_a_few_are_shown_and_the_rest_counted() -> None:
+    names = [f"t{number}" for number in range(30)]
+    texts = [", ".join(f"float[n] {kind}{name}" for name in names) for kind in ("in_", "out_")]
+    body = (
+        f"c = Concat<axis=0>({', '.join(f'in_{name}' for name in names)}) "
+        f"{', '.join(f'out_{name}' for name in names)} = Split<num_outputs=30>(c)"
+    )
+    wide = ir.from_proto(model(body, {}, inputs=texts[0], outputs=texts[1], opset=18))
+
+    found = around(node(wide, "Concat"))
+
+    boxes = {box.title: box for box in found.boxes}
+    for role in ("input", "output"):
+        assert len(titles(found.boxes, role)) == neighbourhood.MOST_AT_ONCE
+    assert boxes["Concat"].more_sources == 30 - neighbourhood.MOST_AT_ONCE
+    assert boxes["Split"].more_readers == 30 - neighbourhood.MOST_AT_ONCE
+
+
 def test_parameters_behind_operators_are_parameters() -> None:
     body = "w = Identity(k) v = Cast<to=1>(w) y = Mul(x, v)"
     arrays = {"k": normal(1)}
