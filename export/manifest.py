@@ -26,6 +26,7 @@ OUTCOMES = {
 }
 
 SEQUENCES = ("into", "through", "blocked_by")
+DECISION = ("mode", "target", "decision")
 
 Manifest = dict[str, Any]
 
@@ -126,6 +127,8 @@ def _check_whole(manifest: Manifest, outcome: frozenset[str]) -> None:
     nodes = fold.get("nodes") if isinstance(fold, dict) else None
     if not isinstance(nodes, list) or not all(_is_outcome(node, outcome) for node in nodes):
         raise ArtifactError("the manifest does not say what became of every batch norm")
+    if outcome == OUTCOMES[FORMAT_VERSION] and not _is_text([fold.get(name) for name in DECISION]):
+        raise ArtifactError("the manifest does not say which moves were taken")
     if not isinstance(parity, dict):
         raise ArtifactError("the manifest does not say what was measured")
     if labels is not None and not _is_text(labels):
@@ -135,8 +138,9 @@ def _check_whole(manifest: Manifest, outcome: frozenset[str]) -> None:
 def _is_outcome(node: object, fields: frozenset[str]) -> bool:
     if not isinstance(node, dict) or node.keys() != fields:
         return False
+    several = SEQUENCES if fields == OUTCOMES[FORMAT_VERSION] else ()
     return all(
-        value is None or isinstance(value, str) or (name in SEQUENCES and _is_text(value))
+        _is_text(value) if name in several else value is None or isinstance(value, str)
         for name, value in node.items()
     )
 

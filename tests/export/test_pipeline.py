@@ -334,6 +334,8 @@ def of_format_2(**changes: Any) -> str:
         ('{"format_version": 1, "fold": {"nodes": [{}]}}', "what became of every batch norm"),
         (of_format_2(into="conv", outcome=["kept"]), "what became of every batch norm"),
         (of_format_2(into=[1]), "what became of every batch norm"),
+        (of_format_2(through=None), "what became of every batch norm"),
+        (of_format_2(), "does not say which moves were taken"),
         ('{"format_version": 1, "fold": {"nodes": []}}', "does not say what was measured"),
         (
             '{"format_version": 1, "fold": {"nodes": []}, "parity": {}, "labels": [1]}',
