@@ -5,6 +5,7 @@ Kernels add up where they stand on the same grid; an affine of x, or x itself, i
 the scale on its diagonal (Ding et al. 2021, https://arxiv.org/abs/2101.03697, section 3.3).
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -224,9 +225,10 @@ def common(parts: Sequence[Geometry]) -> Geometry:
     """The smallest grid on which all of them stand.
 
     Raises:
-        RefusalError: There is none.
+        RefusalError: There is none, or it has more taps than all of them: a 1x5 kernel beside a
+            5x1 one costs ten multiplications, a 5x5 one twenty-five.
     """
-    first = max(parts, key=lambda part: np.prod(part.kernel))
+    first = max(parts, key=lambda part: math.prod(part.kernel))
     for part in parts:
         same = (part.strides, part.growth, part.groups) == (
             first.strides,
@@ -244,6 +246,8 @@ def common(parts: Sequence[Geometry]) -> Geometry:
                 raise RefusalError("the taps of the branches stand between each other")
     axes = list(zip(before, reach, first.dilations, strict=True))
     kernel = tuple((b + r) // d + 1 for b, r, d in axes)
+    if math.prod(kernel) > sum(math.prod(part.kernel) for part in parts):
+        raise RefusalError("the branches have fewer taps than the one convolution would have")
     after = tuple(g + r for g, r in zip(first.growth, reach, strict=True))
     return Geometry(kernel, first.strides, first.dilations, before, after, first.groups)
 

@@ -14,7 +14,7 @@ import onnx_ir as ir
 from export.folding.affine import Affine, Array
 from export.folding.constants import RefusalError, is_constant
 from export.folding.draft import dims, doubled
-from export.folding.gauge import Gauge, decoding, encoding
+from export.folding.gauge import SAME, Gauge, decoding, encoding
 from export.folding.operators.linear import LINEAR
 from export.folding.operators.operator import Gauges, Operator, Rewriting, Spot, Step
 
@@ -75,7 +75,7 @@ class _Balance:
 def _shifted(spot: Spot, given: _Balance) -> Iterator[Gauges]:
     """The ways to make the shifts of operands and output add up."""
     if given.wanted is not None:
-        return _to_known_output(spot, given, given.wanted - given.total)
+        return _to_known_output(spot, given, _remaining(given.wanted, given.total))
     return _to_open_output(spot, given)
 
 
@@ -109,6 +109,13 @@ def _to_open_output(spot: Spot, given: _Balance) -> Iterator[Gauges]:
     else:
         yield moved
         yield from ways
+
+
+def _remaining(wanted: Array, total: Array) -> Array:
+    """``wanted - total``, without what is there only because sums are rounded."""
+    rest = wanted - total
+    largest = max(float(np.abs(wanted).max(initial=0)), float(np.abs(total).max(initial=0)))
+    return rest if np.abs(rest).max(initial=0) > SAME * largest else np.zeros_like(rest)
 
 
 def _given_to_operand(

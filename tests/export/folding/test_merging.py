@@ -85,6 +85,11 @@ def test_kernels_that_reach_to_different_sides_need_a_larger_one() -> None:
     assert np.abs(expected - conv(x, total, whole)).max() <= EXACT * np.abs(expected).max()
 
 
+def test_a_cross_of_two_kernels_is_not_filled_up_to_a_square() -> None:
+    with pytest.raises(RefusalError, match="fewer taps"):
+        common([geometry((1, 5), (0, 2, 0, 2)), geometry((5, 1), (2, 0, 2, 0))])
+
+
 @pytest.mark.parametrize(
     "other",
     [
