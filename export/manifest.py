@@ -123,8 +123,9 @@ def _outcome(node: Manifest) -> AffineOutcome:
 
 def _check_whole(manifest: Manifest, outcome: frozenset[str]) -> None:
     """Refuse a manifest without what is shown of every artifact."""
-    fold, parity, labels = (manifest.get(name) for name in ("fold", "parity", "labels"))
-    nodes = fold.get("nodes") if isinstance(fold, dict) else None
+    found, parity, labels = (manifest.get(name) for name in ("fold", "parity", "labels"))
+    fold = found if isinstance(found, dict) else {}
+    nodes = fold.get("nodes")
     if not isinstance(nodes, list) or not all(_is_outcome(node, outcome) for node in nodes):
         raise ArtifactError("the manifest does not say what became of every batch norm")
     if outcome == OUTCOMES[FORMAT_VERSION] and not _is_text([fold.get(name) for name in DECISION]):
