@@ -32,6 +32,8 @@ TABLES = {
 TENSOR = re.compile(rf"{WEIGHTS}weight_\d+|{CONSTANTS}tensor_\d+")
 VERSIONS = ("archive_format", "archive_version", "byteorder", ".data/version")
 LARGEST = 1 << 32  # bytes, unpacked; twice what an artifact can hold
+# Of JSON, which takes several times as much once it is read; a node is about 1 kB of it.
+LARGEST_DOCUMENT = 1 << 28  # bytes
 # PyTorch's own operators but the one that maps a file, and arithmetic on sizes.
 OPERATOR = re.compile(
     r"torch\.ops\.(aten|prims|torchvision)\.(?!from_file)\w+\.\w+|torch\._?sym_\w+|math\.\w+|"
@@ -101,6 +103,8 @@ def _other_kind(path: Path, names: list[str]) -> str:
 
 
 def _json(records: Mapping[str, bytes], name: str, path: Path) -> dict[str, Any]:
+    if len(records.get(name, b"")) > LARGEST_DOCUMENT:
+        raise SourceError(f"{path}: its {name} is larger than {LARGEST_DOCUMENT} bytes")
     try:
         found = json.loads(records[name])
     except (KeyError, ValueError, RecursionError) as error:

@@ -148,6 +148,25 @@ def test_an_image_network_takes_raw_pixels_and_says_how(tmp_path: Path) -> None:
     assert (tmp_path / "small/1/report.html").read_text().startswith("<!doctype html>")
 
 
+def test_a_fold_prints_every_outcome_and_writes_nothing_over_a_file(tmp_path: Path) -> None:
+    source, result = tmp_path / "in.onnx", tmp_path / "out.onnx"
+    arrays = {"w": normal(4, 3, 3, 3, dtype=np.float32), **norm(4, dtype=np.float32)}
+    text = f"c = Conv(x, w) {bn('c', 'y')}"
+    onnx.save(model(text, arrays, inputs="float[n,3,6,6] x", outputs="float[n,a,b,c] y"), source)
+
+    first = run("fold", source, result)
+    again = run("fold", source, result)
+    forced = run("fold", source, result, "--force", "--samples", "0")
+
+    assert (first.exit_code, first.stderr) == (0, "")
+    for words in ("1 of 1 batch norm is gone", "max rel error", f"Wrote {result}"):
+        assert words in first.stdout
+    assert again.exit_code == 2
+    assert again.stderr == f"foldserve-export: {result} exists: take another name, or --force\n"
+    assert forced.exit_code == 0
+    assert count(onnx.load(result), "BatchNormalization") == 0
+
+
 def test_inspect_shows_signature_manifest_and_fold(tmp_path: Path) -> None:
     checkpoint = write_checkpoint(tmp_path / "c.safetensors", "cnn1d")
     given = ("--name", "c", "--output", tmp_path, "--samples", "6")

@@ -375,6 +375,16 @@ def test_a_damaged_program_is_refused(damage: Callable[[Path], Path], tmp_path: 
         program_file.load(path)
 
 
+def test_a_graph_of_more_text_than_is_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = saved(nn.Conv2d(3, 4, 3), tmp_path)
+    monkeypatch.setattr(program_file, "LARGEST_DOCUMENT", 100)
+
+    with pytest.raises(SourceError, match=r"its models/model\.json is larger than 100 bytes"):
+        program_file.load(path)
+
+
 def test_a_program_of_an_older_pytorch_is_to_be_saved_again(tmp_path: Path) -> None:
     path = tmp_path / "old.pt2"
     with zipfile.ZipFile(path, "w") as archive:
