@@ -7,11 +7,13 @@ busy one it leaves out what others take.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
+Samples = NDArray[np.float64]
 WARM_UP_TURNS = 3  # the first allocates, the second sees the arena, the third is like the rest
 MOST_TURNS = 200
 FEWEST_TURNS = 5  # fewer have no median to speak of
@@ -27,36 +29,34 @@ class Ratio:
 
     Attributes:
         median: Over all turns.
-        margin: Half the width of its 95 % confidence interval.
+        margin: Half the width of its 95 % confidence interval, about.
     """
 
     median: float
     margin: float
 
 
-def compare(
-    baseline: Callable[[], object], others: Mapping[str, Callable[[], object]], budget_s: float
-) -> dict[str, Ratio]:
-    """Measure models against a baseline.
+def turns(runs: Sequence[Callable[[], object]], budget_s: float) -> Samples:
+    """Run models in turns.
 
     Args:
-        baseline: Runs the unfolded model once.
-        others: Run the folded ones.
+        runs: The unfolded model's run first, then the folded ones'.
         budget_s: No turn is begun after so many seconds, but for the fewest.
+
+    Returns:
+        Of every turn the ratios to the unfolded model, shape (turns, models - 1).
     """
-    runs = [baseline, *others.values()]
-    turns: list[list[float]] = []
+    taken: list[list[float]] = []
     end = time.perf_counter() + budget_s
     for number in range(WARM_UP_TURNS + MOST_TURNS):
-        if len(turns) >= FEWEST_TURNS and time.perf_counter() > end:
+        if len(taken) >= FEWEST_TURNS and time.perf_counter() > end:
             break
-        taken = _turn(runs, first=number % len(runs))
+        seconds = _turn(runs, first=number % len(runs))
         if number >= WARM_UP_TURNS:
-            turns.append(taken)
-    table = np.array(turns)
-    return {
-        name: ratio(table[:, column] / table[:, 0]) for column, name in enumerate(others, start=1)
-    }
+            taken.append(seconds)
+    table = np.array(taken)
+    ratios: Samples = table[:, 1:] / table[:, :1]
+    return ratios
 
 
 def milliseconds(run: Callable[[], object]) -> float:
@@ -64,11 +64,19 @@ def milliseconds(run: Callable[[], object]) -> float:
     return min(_turn([run], first=0)[0] for _ in range(1 + WARM_UP_TURNS)) * 1e3
 
 
-def ratio(samples: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> Ratio:
-    """The median of samples, shape (turns,), and how well it is known."""
+def ratio(rounds: Sequence[Samples]) -> Ratio:
+    """The median of samples, and how well it is known.
+
+    Args:
+        rounds: Of every loading of the models the samples, shape (turns,). Where a model's weights
+            came to lie in memory is worth some percent, and changes only with its loading: so the
+            margin is not below half of what lies between the rounds.
+    """
+    samples = np.concatenate(rounds)
     low, median, high = np.percentile(samples, [25, 50, 75])
     margin = CONFIDENCE * MEDIAN_ERROR * (high - low) / np.sqrt(len(samples))
-    return Ratio(float(median), float(margin))
+    medians = [np.median(one) for one in rounds]
+    return Ratio(float(median), float(max(margin, (max(medians) - min(medians)) / 2)))
 
 
 def _turn(runs: Sequence[Callable[[], object]], first: int) -> list[float]:

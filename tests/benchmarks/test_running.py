@@ -2,6 +2,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 
@@ -90,8 +91,16 @@ def test_latency_is_a_ratio_to_the_baseline():
     def work(size: int) -> Callable[[], object]:
         return lambda: sum(range(size))
 
-    found = latency.compare(work(20_000), {"twice": work(40_000)}, budget_s=0.2)
-    assert found["twice"].median == pytest.approx(2, rel=0.5)  # loose: of a busy machine
+    samples = latency.turns([work(20_000), work(40_000)], budget_s=0.2)
+    assert samples.shape[1] == 1
+    # Loose: of a busy machine.
+    assert latency.ratio([samples[:, 0]]).median == pytest.approx(2, rel=0.5)
+
+
+def test_what_lies_between_two_loadings_is_no_better_known_than_that():
+    found = latency.ratio([np.full(100, 1.0), np.full(100, 1.1)])
+    assert found.median == pytest.approx(1.05)
+    assert found.margin >= 0.05 - 1e-9
 
 
 def test_names_of_a_kind_stand_for_all_of_it():
