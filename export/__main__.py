@@ -40,6 +40,7 @@ from export.cli_options import (
 from export.errors import ExportError, NothingFoldedError, first_line
 from export.pipeline import ParityOptions
 from export.precision import LARGEST_DROP, options_of
+from export.printable import printable
 from export.signature import signature
 from export.sources.onnx import load
 from export.sources.options import SourceOptions, parse_numbers, parse_shape
@@ -53,7 +54,7 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except ExportError as error:
-            typer.echo(f"foldserve-export: {error}", err=True)
+            typer.echo(f"foldserve-export: {printable(str(error))}", err=True)
             raise typer.Exit(error.exit_code) from error
         except OSError as error:  # a path that the system refuses even to look at
             typer.echo(f"foldserve-export: {first_line(error)}", err=True)

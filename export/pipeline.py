@@ -104,14 +104,19 @@ def build(
     if not force:
         place.check_free()
     original = with_format(sources.read(source, options or SourceOptions()), input_format)
-    folding = fold_model or _folding(original, mode, target)
+    fold_graph = fold_model or _folding(original, mode, target)
+
+    def folding(keep: Mapping[str, str]) -> Folded[ir.Model]:
+        folded = fold_graph(original.model, keep)
+        if not keep and not allow_unfolded:
+            _check_folded(folded)
+        return folded
+
     result, measured = fold_within(
-        lambda keep: folding(original.model, keep),
+        folding,
         lambda one: _measured(original, artifact.serialize(one.model), parity or ParityOptions()),
     )
     folded, report = result.model, result.report
-    if not allow_unfolded:
-        _check_folded(result)
     verify.check(measured)
     reduced = reduce_precision(folded, original, precision) if precision else None
     described = manifest.compose(

@@ -10,6 +10,7 @@ from export.folding import AffineOutcome
 from export.latency import Latency
 from export.manifest import Manifest, outcomes
 from export.precision import Reduced
+from export.printable import printable
 from export.signature import Signature, Tensor
 from export.wording import KINDS, decided, listed, sentence, summaries
 
@@ -156,8 +157,15 @@ def _tensor(tensor: Tensor) -> dict[str, Any]:
     return {"name": tensor.name, "dtype": tensor.dtype.name, "shape": shape}
 
 
+class _Table(Table):
+    """A table whose cells cannot command the terminal."""
+
+    def add_row(self, *cells: Any, **options: Any) -> None:
+        super().add_row(*map(printable, cells), **options)
+
+
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", show_header=any(columns))
+    table = _Table(title=printable(title), title_justify="left", show_header=any(columns))
     for column in columns:
         table.add_column(column, overflow="fold")
     return table

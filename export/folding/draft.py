@@ -13,8 +13,6 @@ import onnx_ir as ir
 from export.folding.affine import Affine, Array, InexactError, cast, fits
 from export.folding.constants import NdArray, RefusalError, constant, described
 
-BATCH_NORM = "batch_norm"
-
 
 @dataclass(eq=False)
 class AffineSite:

@@ -1,18 +1,10 @@
-"""Foreign text in a page: names of nodes are whatever a file says they are."""
+"""Foreign text in a page."""
 
-import unicodedata
 from html import escape
 
-# Controls end a document, and format characters turn a line around or hide in it.
-UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+from export.printable import printable
 
 
 def text(words: str) -> str:
     """Words as HTML, with a visible mark for each character that a page cannot show as it is."""
-    return escape(
-        "".join(
-            REPLACEMENT if unicodedata.category(letter) in UNPRINTABLE else letter
-            for letter in words
-        )
-    )
+    return escape(printable(words))

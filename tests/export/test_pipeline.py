@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +91,26 @@ def test_a_corrupted_fold_fails_verification_and_leaves_no_file(tmp_path: Path) 
         build_small(tmp_path, fold_model=corrupted)
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_batch_norm_that_stays_for_the_digits_is_no_failed_fold(tmp_path: Path) -> None:
+    """The first fold took it in, and was further off than the unfolded model by more than half."""
+
+    def strained(original: ir.Model, keep: Mapping[str, str]) -> Folded[ir.Model]:
+        folded = fold(original, "safe", keep=keep)
+        if keep:
+            return folded
+        (conv,) = (node for node in folded.model.graph if node.op_type == "Conv")
+        bias = conv.inputs[2]
+        assert bias is not None
+        assert bias.const_value is not None
+        bias.const_value = ir.tensor(bias.const_value.numpy() * np.float32(1 + 1e-5))
+        return replace(folded, report=replace(folded.report, strains={"bn": 3.0}))
+
+    built = build_small(tmp_path, fold_model=strained)
+
+    assert built.report.bn_after == 1
+    assert "as far off float64" in str(built.report.nodes[0].reason)
 
 
 def test_a_fold_that_breaks_the_model_leaves_no_file(tmp_path: Path) -> None:

@@ -48,3 +48,14 @@ def test_many_labels_are_cut_short(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     assert "1000: c0, c1" in shown
     assert "c10" not in shown
+
+
+def test_a_name_cannot_command_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    kept = AffineOutcome("bn\x1b]0;owned\x07", "batch_norm", "kept", reason="\x1b[2Jgone")
+
+    report.print_fold(report.console(), [kept])
+
+    shown = capsys.readouterr().out
+    assert "\x1b]0" not in shown
+    assert "\x1b[2J" not in shown
+    assert "bn\N{REPLACEMENT CHARACTER}]0;owned" in shown
