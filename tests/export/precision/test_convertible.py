@@ -53,7 +53,9 @@ def test_a_model_that_was_never_float32_is_refused(dtype: str) -> None:
 
 def described(precision: object) -> bytes:
     network = graph("y = Relu(x)", {}, outputs="float[batch,3,8,8] y")
-    fold = {"bn_before": 0, "bn_after": 0, "nodes": []}
+    moves = {"mode": "safe", "target": "cpu", "decision": "as asked"}
+    counts = dict.fromkeys(("bn_before", "bn_after", "affines_before", "affines_after"), 0)
+    fold = {**moves, **counts, "nodes": []}
     text = {"format_version": 2, "fold": fold, "parity": {}, "labels": None, "precision": precision}
     network.metadata_props[manifest.KEY] = json.dumps(text)
     data: bytes = ir.to_proto(network).SerializeToString()
