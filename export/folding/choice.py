@@ -109,7 +109,7 @@ def choose(
         return _of(found, chosen, decision, {})
     unfolded, *others = measure([model, *(folded for folded, _ in different.values())])
     times = dict(zip(different, others, strict=True))
-    chosen = _fastest(times)
+    chosen = _fastest(times, unfolded)
     told = f"measured on this machine's {target}: {NAMES[chosen]} was the fastest"
     decision = Decision(mode, target, NAMES[chosen], "measured", told)
     shares = {NAMES[extras]: time / unfolded for extras, time in times.items()}
@@ -157,10 +157,14 @@ def _moves(report: FoldReport) -> list[AffineOutcome]:
     return [replace(node, reason=None, blocked_by=()) for node in report.nodes]
 
 
-def _fastest(times: Mapping[frozenset[Extra], float]) -> frozenset[Extra]:
-    """The fastest; of those as fast the one that leaves the fewest batch norms."""
+def _fastest(times: Mapping[frozenset[Extra], float], unfolded: float) -> frozenset[Extra]:
+    """The fastest; of those as fast the one that leaves the fewest batch norms.
+
+    What takes longer than the unfolded model is not as fast as what does not.
+    """
     least = min(times.values())
-    as_fast = [extras for extras, time in times.items() if time <= least * (1 + NOISE)]
+    bound = min(least, unfolded) * (1 + NOISE)
+    as_fast = [extras for extras, time in times.items() if time <= max(bound, least)]
     if as_fast == [BACKWARD] and times[SAFE] - least < WORTH_MS:
         return SAFE
     return max(as_fast, key=len)

@@ -110,6 +110,19 @@ def test_what_costs_time_although_it_frees_an_operator_is_not_done() -> None:
     assert "does not pay" in str(folded.report.nodes[0].reason)
 
 
+def test_nothing_is_done_that_is_slower_than_the_unfolded_model() -> None:
+    """Within the noise of the fastest, but not of the unfolded model."""
+
+    def hardly_slower_folded(models: Sequence[ir.Model]) -> list[float]:
+        times = {4: 10.15, 3: 10.3}  # by the operators that are left
+        return [10.0, *(times[len(list(one.graph))] for one in models[1:])]
+
+    folded = fold(forward_only(), "fast", measure=hardly_slower_folded)
+
+    assert folded.decision.chosen == "backward"
+    assert folded.latencies == pytest.approx({"safe": 1.03, "backward": 1.015})
+
+
 def test_microseconds_are_no_reason_to_leave_an_operator_in() -> None:
     def hardly_slower_without(models: Sequence[ir.Model]) -> list[float]:
         return [0.050 if len(list(one.graph)) > 3 else 0.055 for one in models]
