@@ -36,11 +36,11 @@ NETWORKS = {
     "digits": ("models/digits/1/checkpoint.safetensors", SourceOptions()),
     "unpadded": (
         "tests.export.networks:unpadded",
-        SourceOptions(input_shape=(3, 96, 96), **IMAGENET),  # type: ignore[arg-type]
+        SourceOptions(input_shape=(3, 96, 96), **IMAGENET),  # type: ignore[arg-type]  # each fits
     ),
     "resnet18": (
         "tests.export.networks:resnet18",
-        SourceOptions(input_shape=(3, 224, 224), **IMAGENET),  # type: ignore[arg-type]
+        SourceOptions(input_shape=(3, 224, 224), **IMAGENET),  # type: ignore[arg-type]  # each fits
     ),
 }
 STEMS = {

@@ -36,7 +36,7 @@ class Conv(NumpyConv):
         spatial = x.ndim - 2
         pads = attributes.get("pads") or [0] * 2 * spatial
         if _automatic(attributes) or x.ndim not in CONVOLUTIONS:
-            return super()._run(x, w, b, **attributes)  # type: ignore[no-untyped-call]
+            return super()._run(x, w, b, **attributes)  # type: ignore[no-untyped-call]  # onnx's
         pairs = [(pads[axis], pads[axis + spatial]) for axis in reversed(range(spatial))]
         padded = functional.pad(_tensor(x), [side for pair in pairs for side in pair])
         result = CONVOLUTIONS[x.ndim](
@@ -55,7 +55,7 @@ class AveragePool(AveragePool_19):
 
     def _run(self, x: Array, **attributes: Any) -> Any:  # type: ignore[override]  # as above
         if not _plain(x, attributes):
-            return super()._run(x, **attributes)  # type: ignore[no-untyped-call]
+            return super()._run(x, **attributes)  # type: ignore[no-untyped-call]  # onnx's
         included = bool(attributes.get("count_include_pad"))
         result = functional.avg_pool2d(
             _tensor(x), **_window(attributes), count_include_pad=included
@@ -68,7 +68,7 @@ class MaxPool(NumpyMaxPool):
 
     def _run(self, x: Array, **attributes: Any) -> Any:  # type: ignore[override]  # as above
         if not _plain(x, attributes) or len(self.onnx_node.output) > 1:
-            return super()._run(x, **attributes)  # type: ignore[no-untyped-call]
+            return super()._run(x, **attributes)  # type: ignore[no-untyped-call]  # onnx's
         return (functional.max_pool2d(_tensor(x), **_window(attributes)).numpy(),)
 
 

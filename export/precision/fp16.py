@@ -35,7 +35,7 @@ def to_fp16(model: ir.Model, io: Io = "float32") -> ir.Model:
         PrecisionError: A weight overflows.
         UsageError: The converter cannot do it.
     """
-    # Loaded here: nobody else waits for it, and `export.runtime` was loaded before it.
+    # Loaded here: nobody else waits for it, and `export.runtime` was loaded before it. No types.
     from onnxruntime.transformers import float16  # type: ignore[import-untyped]  # noqa: PLC0415
 
     prepared = _prepared(model)

@@ -70,7 +70,7 @@ def to_int8(model: ir.Model, batches: Iterable[Feeds]) -> ir.Model:
 
 
 def _quantize(source: Path, target: Path, batches: Iterable[Feeds]) -> None:
-    # Loaded here: nobody else waits for it, and `export.runtime` was loaded before it.
+    # Loaded here: nobody else waits for it, and `export.runtime` was loaded before it. No types.
     from onnxruntime import quantization  # type: ignore[import-untyped]  # noqa: PLC0415
 
     class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]  # its base is untyped

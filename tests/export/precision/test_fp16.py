@@ -161,7 +161,7 @@ def test_an_input_that_overflows_is_refused_by_name() -> None:
 
 
 def test_what_the_converter_cannot_do_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    from onnxruntime.transformers import float16  # type: ignore[import-untyped]
+    from onnxruntime.transformers import float16  # type: ignore[import-untyped]  # it has no types
 
     def fails(*_: object, **__: object) -> None:
         raise ValueError("no\nway")
