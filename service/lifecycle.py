@@ -9,6 +9,7 @@ from pathlib import Path
 import structlog
 
 from service.batching import Limits
+from service.cpus import available_cpus
 from service.decoding import Decoder
 from service.errors import ModelLoadError, NotReady, StartError
 from service.metrics import Metrics
@@ -49,7 +50,9 @@ class Service:
         self._drained_since: float | None = None
         self._repository = Repository(iter(()))
         self.decoder = Decoder(
-            settings.decode_threads, settings.max_queue_size, self.metrics.decode
+            settings.decode_threads or available_cpus(),
+            settings.max_queue_size,
+            self.metrics.decode,
         )
 
     @property
@@ -151,7 +154,11 @@ class Service:
         settings = self.settings
         model = self._open_model(
             entry.path,
-            RunOptions(settings.provider, settings.intra_op_threads, settings.cuda_cpu_fallback),
+            RunOptions(
+                settings.provider,
+                settings.intra_op_threads or available_cpus(),
+                settings.cuda_cpu_fallback,
+            ),
         )
         batches = model.signature.batches
         if settings.warm_up:

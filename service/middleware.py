@@ -4,6 +4,7 @@ import asyncio
 import re
 import time
 import uuid
+from typing import Literal
 from urllib.parse import quote
 
 import structlog
@@ -62,10 +63,12 @@ class Observation:
     Args:
         app: the app inside.
         metrics: told of each request.
-        access_log: whether each request is a line in the log.
+        access_log: which requests are a line in the log; errors are answers of 400 and above.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, *, access_log: bool) -> None:
+    def __init__(
+        self, app: ASGIApp, metrics: Metrics, *, access_log: Literal["all", "errors", "none"]
+    ) -> None:
         self._app = app
         self._metrics = metrics
         self._access_log = access_log
@@ -103,7 +106,7 @@ class Observation:
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "unmatched")
         self._metrics.request(route, status, seconds)
-        if self._access_log:
+        if self._access_log == "all" or (self._access_log == "errors" and status >= 400):
             log.info(
                 "request",
                 method=scope["method"],

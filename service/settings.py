@@ -8,12 +8,11 @@ import difflib
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from service.cpus import available_cpus
 from service.errors import StartError
 
 PREFIX = "FOLDSERVE_"
@@ -33,6 +32,10 @@ class Settings(BaseSettings):
     port: int = Field(
         default=8000, ge=0, le=65535, description="TCP port to listen on; 0 takes a free one."
     )
+    grpc_port: int | None = Field(
+        default=None, ge=0, le=65535, description="TCP port of gRPC, which is off without one."
+    )
+    control_plane: bool = Field(default=False, description="Let clients load and unload models.")
     models: Path = Field(
         default=Path("models"),
         description="Model repository: a folder of <name>/<version>/model.onnx.",
@@ -43,21 +46,33 @@ class Settings(BaseSettings):
     cuda_cpu_fallback: bool = Field(
         default=False, description="With cuda, let nodes that CUDA lacks run on the CPU."
     )
-    intra_op_threads: int = Field(
-        default_factory=available_cpus,
-        ge=1,
-        le=1024,
-        description="Threads of one model's run (default: the CPUs this process may use).",
-    )
-    decode_threads: int = Field(
-        default_factory=available_cpus,
+    workers: int | None = Field(
+        default=None,
         ge=1,
         le=256,
-        description="Threads that decode images and large JSON bodies"
-        " (default: the CPUs this process may use).",
+        description="Processes that share the port (default: planned from the CPUs).",
+    )
+    runners: int | None = Field(
+        default=None,
+        ge=1,
+        le=256,
+        description="Runs of one model at once in a worker (default: planned).",
+    )
+    intra_op_threads: int | None = Field(
+        default=None, ge=1, le=1024, description="Threads of one run (default: planned)."
+    )
+    decode_threads: int | None = Field(
+        default=None,
+        ge=1,
+        le=256,
+        description="Threads of a worker that decode images and large bodies (default: planned).",
     )
     max_batch_size: int = Field(
         default=32, ge=1, le=65536, description="Rows of one run; a larger request is refused."
+    )
+    batch_buckets: Annotated[tuple[int, ...], NoDecode] = Field(
+        default=(),
+        description="Sizes such as 1,4,16 that batches are padded to, each warmed before ready.",
     )
     max_queue_delay_ms: float = Field(
         default=0.0,
@@ -94,7 +109,9 @@ class Settings(BaseSettings):
         le=100_000,
         description="Predictions in an answer that did not ask with ?top_k=.",
     )
-    access_log: bool = Field(default=True, description="Log one line for every request.")
+    access_log: Literal["all", "errors", "none"] = Field(
+        default="errors", description="Which requests are a line in the log."
+    )
     warm_up: bool = Field(
         default=True,
         description="Run every model before it is ready: it must run, and not mix rows if batched.",
@@ -119,6 +136,20 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="The least severe line that is logged."
     )
+
+    @field_validator("batch_buckets", mode="before")
+    @classmethod
+    def _split_sizes(cls, value: object) -> object:
+        return value.split(",") if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _buckets_rise_to_a_batch(self) -> Self:
+        sizes = self.batch_buckets
+        if sizes and (sizes[0] < 1 or list(sizes) != sorted(set(sizes))):
+            raise ValueError("batch_buckets must be rising sizes of 1 or more")
+        if sizes and sizes[-1] != self.max_batch_size:
+            raise ValueError("the largest of batch_buckets must be max_batch_size")
+        return self
 
     @model_validator(mode="after")
     def _queue_holds_a_batch(self) -> Self:
@@ -156,7 +187,7 @@ def describe_settings() -> str:
     """
     lines = ["Settings, from the environment:"]
     for name, field in Settings.model_fields.items():
-        default = "" if field.default_factory else f"={_as_written(field.default)}"
+        default = "" if field.default in (None, ()) else f"={_as_written(field.default)}"
         lines += [f"  {variable(name)}{default}", f"      {field.description}"]
     return "\b\n" + "\n".join(lines)
 

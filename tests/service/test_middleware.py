@@ -48,7 +48,7 @@ async def test_an_answer_of_data_may_load_nothing(client: httpx.AsyncClient) -> 
 
 
 async def test_a_request_is_one_line_in_the_log_without_its_body(models: Path) -> None:
-    async with serving(models) as client:
+    async with serving(models, access_log="all") as client:
         with structlog.testing.capture_logs() as lines:
             await client.post(PREDICT, content=grey(0))
     line = next(each for each in lines if each["event"] == "request")
@@ -64,11 +64,15 @@ async def test_a_path_is_logged_encoded_and_steers_no_terminal(models: Path) -> 
     assert line["path"] == "/a%0Ab%1B%5B2J%C2%9B"
 
 
-async def test_the_log_of_requests_can_be_turned_off(models: Path) -> None:
-    async with serving(models, access_log=False) as client:
+@pytest.mark.parametrize(("access_log", "logged"), [("all", 2), ("errors", 1), ("none", 0)])
+async def test_which_requests_are_logged_can_be_chosen(
+    models: Path, access_log: str, logged: int
+) -> None:
+    async with serving(models, access_log=access_log) as client:
         with structlog.testing.capture_logs() as lines:
             await client.post(PREDICT, content=grey(0))
-    assert lines == []
+            await client.post(PREDICT, content=b"no image")
+    assert len([each for each in lines if each["event"] == "request"]) == logged
 
 
 async def stream(*chunks: bytes) -> AsyncIterator[bytes]:

@@ -66,6 +66,20 @@ def test_a_queue_that_cannot_hold_a_batch_is_refused(monkeypatch: pytest.MonkeyP
         read_settings()
 
 
+def test_buckets_are_written_as_sizes_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOLDSERVE_BATCH_BUCKETS", "1,4,32")
+    assert read_settings().batch_buckets == (1, 4, 32)
+
+
+@pytest.mark.parametrize("sizes", ["4,1,32", "0,32", "1,1,32", "1,4", "1,x,32"])
+def test_buckets_that_do_not_rise_to_a_batch_are_refused(
+    monkeypatch: pytest.MonkeyPatch, sizes: str
+) -> None:
+    monkeypatch.setenv("FOLDSERVE_BATCH_BUCKETS", sizes)
+    with pytest.raises(StartError, match=r"(?i)batch_buckets"):
+        read_settings()
+
+
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValidationError):
         setattr(Settings(), "port", 1)  # noqa: B010 -- a plain assignment is refused by mypy
