@@ -8,7 +8,8 @@ from fastapi import FastAPI
 
 from service.api import failures, health, open_inference, pages, predict, repository
 from service.api.documentation import add_components
-from service.lifecycle import OpenModel, Service
+from service.lifecycle import Service
+from service.loading import OpenModel
 from service.middleware import Observation, SecurityHeaders
 from service.model import open_model
 from service.settings import Settings

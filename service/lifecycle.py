@@ -2,26 +2,20 @@
 
 import asyncio
 import time
-from collections.abc import Callable
 from enum import Enum
-from pathlib import Path
 
 import structlog
 
-from service.batching import Limits
 from service.cpus import available_cpus
 from service.decoding import Decoder
 from service.errors import ModelLoadError, NotReady, StartError
+from service.loading import OpenModel, load, predictor_of
 from service.metrics import Metrics
-from service.model import Model, RunOptions, open_model, prepare_provider
-from service.predictor import Predictor
+from service.model import RunOptions, open_model, prepare_provider
 from service.repository import Entry, Repository, find_models
 from service.settings import Settings
-from service.warm_up import keeps_rows_apart, warm_up
 
 log = structlog.get_logger()
-
-OpenModel = Callable[[Path, RunOptions], Model]
 
 
 class Phase(Enum):
@@ -124,7 +118,9 @@ class Service:
     async def _load(self, entry: Entry) -> Entry:
         """Return the entry as ready or as failed; a broken model stops no other."""
         try:
-            model, batches = await asyncio.to_thread(self._open, entry)
+            loaded = await asyncio.to_thread(
+                load, entry.path, self._run_options(), self.settings, self._open_model
+            )
         except ModelLoadError as error:
             return self._failed(entry, str(error))
         except StartError:
@@ -136,51 +132,28 @@ class Service:
             "model ready",
             model=entry.name,
             version=entry.version,
-            provider=model.provider,
-            batched=batches,
+            provider=loaded.model.provider,
+            batched=loaded.batches,
+            in_place=loaded.in_place,
+            row_ms=loaded.row_ms,
+            batch_ms=loaded.batch_ms,
         )
         self.metrics.model_ready(entry.name, entry.version, ready=True)
-        return entry.ready(self._predictor(entry, model, batches=batches))
+        metrics = self.metrics.model(entry.name, entry.version)
+        return entry.ready(predictor_of(loaded, self.settings, self.decoder, metrics))
+
+    def _run_options(self) -> RunOptions:
+        settings = self.settings
+        return RunOptions(
+            settings.provider,
+            settings.intra_op_threads or available_cpus(),
+            settings.cuda_cpu_fallback,
+        )
 
     def _failed(self, entry: Entry, reason: str) -> Entry:
         log.warning("model failed", model=entry.name, version=entry.version, reason=reason)
         self.metrics.model_ready(entry.name, entry.version, ready=False)
         return entry.failed(reason)
-
-    def _open(self, entry: Entry) -> tuple[Model, bool]:
-        """Return the model and whether requests may share its runs."""
-        if not entry.path.is_file():
-            raise ModelLoadError("there is no file model.onnx in the version's folder")
-        settings = self.settings
-        model = self._open_model(
-            entry.path,
-            RunOptions(
-                settings.provider,
-                settings.intra_op_threads or available_cpus(),
-                settings.cuda_cpu_fallback,
-            ),
-        )
-        batches = model.signature.batches
-        if settings.warm_up:
-            warm_up(model)
-            batches = batches and keeps_rows_apart(model)
-        return model, batches
-
-    def _predictor(self, entry: Entry, model: Model, *, batches: bool) -> Predictor:
-        settings = self.settings
-        limits = Limits(
-            settings.max_batch_size, settings.max_queue_size, settings.max_queue_delay_ms / 1000
-        )
-        metrics = self.metrics.model(entry.name, entry.version)
-        return Predictor(
-            model,
-            self.decoder,
-            limits,
-            metrics,
-            request_timeout_s=settings.request_timeout_s,
-            max_image_pixels=settings.max_image_pixels,
-            batches=batches,
-        )
 
     def _require_one(self) -> None:
         """Refuse to start with nothing to serve: such a server could never become ready."""
