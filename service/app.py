@@ -7,6 +7,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from service.api import failures, health, open_inference, pages, predict, repository
+from service.api.direct import DirectLane, direct_routes
 from service.api.documentation import add_components
 from service.lifecycle import Service
 from service.loading import OpenModel
@@ -47,6 +48,7 @@ def create_app(settings: Settings, open_model: OpenModel = open_model) -> FastAP
     pages.add_pages(app)
     failures.add_handlers(app)
     add_components(app)
-    app.add_middleware(Observation, metrics=service.metrics, access_log=settings.access_log)
     app.add_middleware(SecurityHeaders)
+    app.add_middleware(DirectLane, routes=direct_routes(app))
+    app.add_middleware(Observation, metrics=service.metrics, access_log=settings.access_log)
     return app

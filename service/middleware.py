@@ -1,6 +1,7 @@
 """Plain ASGI around the app: request id, log line, metrics, security headers, last resort."""
 
 import asyncio
+import itertools
 import re
 import time
 import uuid
@@ -8,7 +9,7 @@ from typing import Literal
 from urllib.parse import quote
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -18,7 +19,7 @@ from service.problems import problem
 
 log = structlog.get_logger()
 
-REQUEST_ID = "X-Request-ID"
+REQUEST_ID = b"x-request-id"
 
 # What a log line, a header and a JSON string carry without quoting; a UUID has 36.
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -30,6 +31,10 @@ _SECURITY_HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
+
+_RAW_SECURITY_HEADERS = [
+    (name.lower().encode(), value.encode()) for name, value in _SECURITY_HEADERS.items()
+]
 
 # nginx's number for a client that went away before its answer; it is only counted and logged.
 _CLIENT_CLOSED_REQUEST = 499
@@ -72,21 +77,23 @@ class Observation:
         self._app = app
         self._metrics = metrics
         self._access_log = access_log
+        self._prefix = uuid.uuid4().hex[:16]
+        self._served = itertools.count()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        answer = _Answer(send, _request_id(scope))
-        scope.setdefault("state", {})["request_id"] = answer.request_id
-        structlog.contextvars.bind_contextvars(request_id=answer.request_id)
         began = time.perf_counter()
+        answer = _Answer(send, self._request_id(scope))
+        scope.setdefault("state", {})["request_id"] = answer.request_id
+        # The server serves each request in a task, and so in a context, of its own.
+        structlog.contextvars.bind_contextvars(request_id=answer.request_id)
         try:
             await self._guard(scope, receive, answer)
         finally:
             self._record(scope, answer.status, time.perf_counter() - began)
-            structlog.contextvars.clear_contextvars()
 
     async def _guard(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
         try:
@@ -116,10 +123,14 @@ class Observation:
                 milliseconds=round(seconds * 1000, 3),
             )
 
-
-def _request_id(scope: Scope) -> str:
-    offered = Headers(scope=scope).get(REQUEST_ID, "")
-    return offered if _SANE_ID.fullmatch(offered) else uuid.uuid4().hex
+    def _request_id(self, scope: Scope) -> str:
+        """Return the client's id, or a new one: of this app, at random, and a number."""
+        for name, value in scope["headers"]:
+            if name == REQUEST_ID:
+                offered: str = value.decode("latin-1")
+                if _SANE_ID.fullmatch(offered):
+                    return offered
+        return f"{self._prefix}{next(self._served):016x}"
 
 
 class _Answer:
@@ -135,13 +146,14 @@ class _Answer:
         if message["type"] == "http.response.start":
             self.begun = True
             self.status = message["status"]
-            MutableHeaders(scope=message)[REQUEST_ID] = self.request_id
+            # A new list: an answer that is given to every client has one of its own.
+            message["headers"] = [*message["headers"], (REQUEST_ID, self.request_id.encode())]
         await self._send(message)
 
     async def fail(self, error: ServiceError, path: str) -> None:
         answer = problem(error, path, self.request_id)
-        headers = [(k.lower().encode(), v.encode()) for k, v in answer.headers.items()]
-        headers.append((b"content-length", str(len(answer.body)).encode()))
+        length = (b"content-length", b"%d" % len(answer.body))
+        headers = [*answer.raw_headers, length, *_RAW_SECURITY_HEADERS]
         start = {"type": "http.response.start", "status": answer.status, "headers": headers}
         await self.send(start)
         await self.send({"type": "http.response.body", "body": answer.body})

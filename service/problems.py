@@ -18,6 +18,13 @@ class Answer:
     headers: dict[str, str]
     body: bytes
 
+    @property
+    def raw_headers(self) -> list[tuple[bytes, bytes]]:
+        """The headers as ASGI sends them."""
+        return [
+            (name.lower().encode(), value.encode("latin-1")) for name, value in self.headers.items()
+        ]
+
 
 def is_open_inference(path: str) -> bool:
     """Return whether a path belongs to the Open Inference Protocol."""

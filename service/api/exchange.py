@@ -1,17 +1,102 @@
-"""Reading a request's body and writing an answer, for every endpoint."""
+"""One request and its answer, in plain ASGI: reading bodies, waiting, writing.
+
+The inference endpoints run for every request a client has, so they are spared the objects of
+a framework: an ``Exchange`` holds the three ASGI arguments and looks only at what is asked.
+https://asgi.readthedocs.io/en/latest/specs/www.html
+"""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Any, TypeVar
 
 import orjson
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from service.errors import BodyTimeout, BodyTooLarge, UnsupportedEncoding
 from service.lifecycle import Service
+from service.timing import Timing
 
 Answer = TypeVar("Answer")
+Headers = Sequence[tuple[bytes, bytes]]
+
+JSON = b"application/json"
+
+
+class Exchange:
+    """One request on the direct lane.
+
+    Args:
+        scope: of the connection; its path parameters are known.
+        receive: the client's messages.
+        send: the answer's.
+    """
+
+    __slots__ = ("_receive", "_send", "scope", "service", "timing")
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scope = scope
+        self.service: Service = scope["app"].state.service
+        self.timing = Timing()
+        self._receive = receive
+        self._send = send
+
+    @property
+    def name(self) -> str:
+        """The model's name in the path."""
+        name: str = self.scope["path_params"]["name"]
+        return name
+
+    @property
+    def version(self) -> str | None:
+        """The version in the path."""
+        version: str | None = self.scope["path_params"].get("version")
+        return version
+
+    def header(self, name: bytes) -> bytes | None:
+        """Return the first header of a lower-case name."""
+        return _header(self.scope, name)
+
+    async def read_body(self) -> bytes:
+        """Return the whole body, unpacked; raises as ``read_body``."""
+        return await read_body(self.scope, self._receive, self.service)
+
+    async def while_connected(self, answer: Awaitable[Answer]) -> Answer:
+        """Return what is awaited; it is cancelled at once if the client goes away.
+
+        Args:
+            answer: what the client waits for; the body has been read.
+
+        Raises:
+            ClientDisconnect: the client went away.
+        """
+        work = asyncio.ensure_future(answer)
+        gone = asyncio.ensure_future(_disconnected(self._receive))
+        try:
+            await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                raise ClientDisconnect
+            return work.result()
+        finally:
+            work.cancel()
+            gone.cancel()
+
+    async def answer(self, body: bytes, content_type: bytes = JSON, headers: Headers = ()) -> None:
+        """Send a 200 answer, packed if the client asks for it."""
+        await self.send(200, body, [(b"content-type", content_type), *headers])
+
+    async def send(self, status: int, body: bytes, headers: Headers) -> None:
+        """Send an answer in one piece."""
+        complete = [
+            *headers,
+            (b"content-length", b"%d" % len(body)),
+            (b"server-timing", self.timing.server_timing()),
+            # A page's other headers say nothing of data that no browser shows.
+            (b"x-content-type-options", b"nosniff"),
+        ]
+        await self._send({"type": "http.response.start", "status": status, "headers": complete})
+        await self._send({"type": "http.response.body", "body": body})
 
 
 def service_of(request: Request) -> Service:
@@ -20,78 +105,68 @@ def service_of(request: Request) -> Service:
     return service
 
 
-async def read_body(request: Request) -> bytes:
+async def read_body(scope: Scope, receive: Receive, service: Service) -> bytes:
     """Return the whole body, which may come without a content type and without a length.
 
     Raises:
-        BodyTooLarge: by its stated or its real length; no more than the bound is kept.
+        BodyTooLarge: by its stated or its real length, or unpacked; no more is kept.
         BodyTimeout: nothing came for as long as a request may take.
-        UnsupportedEncoding: the body is compressed.
+        UnsupportedEncoding: the body is packed in a way that is not read.
+        InvalidEncoding: it is not what its encoding says.
         ClientDisconnect: the client went away.
     """
-    settings = service_of(request).settings
+    settings = service.settings
     limit = settings.max_body_bytes
-    encoding = request.headers.get("content-encoding", "identity")
+    stated = _header(scope, b"content-length") or b"0"
+    if stated.isdigit() and int(stated) > limit:
+        raise BodyTooLarge(f"the body is larger than {limit} bytes")
+    body = await _receive_all(receive, limit, settings.request_timeout_s)
+    encoding = (_header(scope, b"content-encoding") or b"identity").decode("latin-1")
     if encoding.lower() != "identity":
         raise UnsupportedEncoding("send the body without a Content-Encoding")
-    stated = request.headers.get("content-length", "0")
-    if stated.isdecimal() and int(stated) > limit:
-        raise _too_large(limit)
-    return await _receive(request, limit, settings.request_timeout_s)
+    return body
 
 
-async def _receive(request: Request, limit: int, patience_s: float) -> bytes:
-    chunks: list[bytes] = []
-    length = 0
-    while True:
-        try:
-            async with asyncio.timeout(patience_s):  # of each piece: a slow client is no dead one
-                message = await request.receive()
-        except TimeoutError:
-            raise BodyTimeout(f"nothing of the body came for {patience_s:g} seconds") from None
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
+async def _receive_all(receive: Receive, limit: int, patience_s: float) -> bytes:
+    message = await _next(receive, patience_s)
+    chunk: bytes = message.get("body", b"")
+    chunks = [chunk]
+    length = len(chunk)
+    while message.get("more_body", False) and length <= limit:
+        message = await _next(receive, patience_s)
         chunk = message.get("body", b"")
         length += len(chunk)
-        if length > limit:
-            raise _too_large(limit)
         chunks.append(chunk)
-        if not message.get("more_body", False):
-            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    if length > limit:
+        raise BodyTooLarge(f"the body is larger than {limit} bytes")
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-async def while_connected(request: Request, answer: Awaitable[Answer]) -> Answer:
-    """Return what is awaited; it is cancelled at once if the client goes away.
-
-    Args:
-        request: whose body has been read, so that the next message is the connection's end.
-        answer: what the client waits for.
-
-    Raises:
-        ClientDisconnect: the client went away.
-    """
-    work = asyncio.ensure_future(answer)
-    gone = asyncio.ensure_future(_disconnected(request))
+async def _next(receive: Receive, patience_s: float) -> Any:
     try:
-        await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
-        if not work.done():
-            raise ClientDisconnect
-        return work.result()
-    finally:
-        work.cancel()
-        gone.cancel()
+        async with asyncio.timeout(patience_s):  # of each piece: a slow client is no dead one
+            message = await receive()
+    except TimeoutError:
+        raise BodyTimeout(f"nothing of the body came for {patience_s:g} seconds") from None
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnect
+    return message
 
 
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
         pass
+
+
+def _header(scope: Scope, name: bytes) -> bytes | None:
+    for key, value in scope["headers"]:
+        if key == name:
+            found: bytes = value
+            return found
+    return None
 
 
 def json_answer(content: Any) -> Response:
     """Return a 200 answer; arrays and dataclasses in it are written without a detour."""
     body = orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
     return Response(body, media_type="application/json")
-
-
-def _too_large(limit: int) -> BodyTooLarge:
-    return BodyTooLarge(f"the body is larger than {limit} bytes")

@@ -6,6 +6,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 
 from service.errors import (
     InternalError,
@@ -16,7 +17,7 @@ from service.errors import (
     RunError,
     ServiceError,
 )
-from service.problems import problem
+from service.problems import Answer, problem
 
 log = structlog.get_logger()
 
@@ -33,11 +34,15 @@ def add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _answer)
 
 
+def answer_of(error: ServiceError, scope: Scope) -> Answer:
+    """Return the answer to a failed request; a failed run is logged with its cause."""
+    if isinstance(error, RunError):
+        log.error("run failed", code=error.code, reason=str(error), cause=repr(error.__cause__))
+    return problem(error, scope["path"], scope["state"]["request_id"])
+
+
 async def _answer(request: Request, error: Exception) -> Response:
-    ours = _ours(error)
-    if isinstance(ours, RunError):
-        log.error("run failed", code=ours.code, reason=str(ours), cause=repr(ours.__cause__))
-    answer = problem(ours, request.url.path, request.state.request_id)
+    answer = answer_of(_ours(error), request.scope)
     headers = dict(getattr(error, "headers", None) or {}) | answer.headers
     if headers.get("Allow") == "GET":  # the framework names the methods of one route of the path
         headers["Allow"] = "GET, HEAD"

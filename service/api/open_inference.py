@@ -6,13 +6,15 @@ https://github.com/kserve/open-inference-protocol, ``specification/protocol/infe
 import functools
 from importlib.metadata import version as installed_version
 
+import orjson
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
 from service import errors, schemas
+from service.api.direct import add_direct
 from service.api.documentation import add, add_unlisted, reference
-from service.api.exchange import json_answer, read_body, service_of, while_connected
+from service.api.exchange import Exchange, json_answer, service_of
 from service.api.repository import tensor
 from service.decoding import Decoder
 from service.errors import InvalidRequest
@@ -23,7 +25,7 @@ from service.tensors import encode_tensor
 
 PLATFORM = "onnx_onnxv1"
 
-_BINARY_HEADER = "inference-header-content-length"
+_BINARY_HEADER = b"inference-header-content-length"
 
 # Bytes that are read within about a millisecond, the price of waking a thread and of being woken.
 _SMALL_BODY = 16 * 2**10
@@ -54,9 +56,8 @@ def add_endpoints(app: FastAPI) -> None:
     for prefix in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}"):
         add(app, "GET", prefix, metadata, answer=schemas.ModelMetadata, errors=_LOOK_UP)
         add(app, "GET", f"{prefix}/ready", ready, answer=schemas.ModelReady, errors=_LOOK_UP)
-        add(
+        add_direct(
             app,
-            "POST",
             f"{prefix}/infer",
             infer,
             answer=schemas.InferenceResponse,
@@ -96,22 +97,21 @@ async def ready(request: Request) -> Response:
     return json_answer({"name": entry.name, "ready": True})
 
 
-async def infer(request: Request) -> Response:
+async def infer(exchange: Exchange) -> None:
     """Run a model on tensors; the body is JSON whatever its content type says."""
-    service = service_of(request)
-    entry, predictor = service.repository.serving(**request.path_params)
-    if _BINARY_HEADER in request.headers:
+    service = exchange.service
+    entry, predictor = service.repository.serving(exchange.name, exchange.version)
+    if exchange.header(_BINARY_HEADER) is not None:
         raise InvalidRequest("Inference-Header-Content-Length: tensors are taken as JSON data only")
-    body = await read_body(request)
-    asked, outputs = await while_connected(request, _infer(service.decoder, predictor, body))
-    return json_answer(
-        {
-            "model_name": entry.name,
-            "model_version": entry.version,
-            **({} if asked.id is None else {"id": asked.id}),
-            "outputs": [encode_tensor(spec, outputs[spec.name]) for spec in asked.outputs],
-        }
-    )
+    body = await exchange.read_body()
+    asked, outputs = await exchange.while_connected(_infer(service.decoder, predictor, body))
+    content = {
+        "model_name": entry.name,
+        "model_version": entry.version,
+        **({} if asked.id is None else {"id": asked.id}),
+        "outputs": [encode_tensor(spec, outputs[spec.name]) for spec in asked.outputs],
+    }
+    await exchange.answer(orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY))
 
 
 async def _infer(

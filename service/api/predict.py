@@ -1,12 +1,12 @@
 """``POST /models/{name}/predict``: an image in, ranked labels out."""
 
+import orjson
 from fastapi import FastAPI
-from starlette.requests import Request
-from starlette.responses import Response
+from starlette.datastructures import QueryParams
 
 from service import errors, schemas
-from service.api.documentation import add
-from service.api.exchange import json_answer, read_body, service_of, while_connected
+from service.api.direct import add_direct
+from service.api.exchange import Exchange
 from service.api.multipart import FIELD, file_part, is_multipart
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
@@ -56,9 +56,8 @@ _TOP_K_DIGITS = 6
 def add_endpoints(app: FastAPI) -> None:
     """Add the endpoints of this module."""
     for path in ("/models/{name}/predict", "/models/{name}/versions/{version}/predict"):
-        add(
+        add_direct(
             app,
-            "POST",
             path,
             predict,
             answer=schemas.PredictAnswer,
@@ -68,28 +67,24 @@ def add_endpoints(app: FastAPI) -> None:
         )
 
 
-async def predict(request: Request) -> Response:
+async def predict(exchange: Exchange) -> None:
     """Classify an image, sent as the raw body or as the part `file` of a multipart form."""
-    service = service_of(request)
-    name, version = request.path_params["name"], request.path_params.get("version")
-    entry, predictor = service.repository.serving(name, version)
-    top_k = _top_k(request, service.settings.top_k)
-    image = await read_body(request)
-    content_type = request.headers.get("content-type", "")
-    if is_multipart(content_type):
-        image = file_part(image, content_type)
-    predictions = await while_connected(request, predictor.classify(image, top_k))
-    return json_answer(
-        {
-            "model": entry.name,
-            "version": entry.version,
-            "predictions": predictions,
-        }
-    )
+    service = exchange.service
+    entry, predictor = service.repository.serving(exchange.name, exchange.version)
+    top_k = _top_k(exchange.scope["query_string"], service.settings.top_k)
+    image = _image(await exchange.read_body(), exchange.header(b"content-type"))
+    predictions = await exchange.while_connected(predictor.classify(image, top_k))
+    content = {"model": entry.name, "version": entry.version, "predictions": predictions}
+    await exchange.answer(orjson.dumps(content))
 
 
-def _top_k(request: Request, default: int) -> int:
-    text = request.query_params.get("top_k")
+def _image(body: bytes, content_type: bytes | None) -> bytes:
+    stated = (content_type or b"").decode("latin-1")
+    return file_part(body, stated) if is_multipart(stated) else body
+
+
+def _top_k(query: bytes, default: int) -> int:
+    text = QueryParams(query).get("top_k") if query else None
     if text is None:
         return default
     if not (text.isascii() and text.isdecimal() and len(text) <= _TOP_K_DIGITS and int(text) > 0):

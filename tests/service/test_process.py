@@ -125,7 +125,7 @@ def test_a_head_without_end_is_refused(models: Path, endless: bytes) -> None:
 
 
 def test_many_requests_on_one_connection_are_no_large_head(models: Path) -> None:
-    with server(models, ACCESS_LOG="no") as running, connect(running) as connection:
+    with server(models, ACCESS_LOG="none") as running, connect(running) as connection:
         one = b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\nX-Long: " + b"a" * 16_000 + b"\r\n\r\n"
         for _ in range(20):
             connection.sendall(one)
@@ -214,7 +214,7 @@ def test_cuda_without_cuda_does_not_start(models: Path) -> None:
 
 
 def test_logs_for_machines_are_one_json_object_a_line(models: Path) -> None:
-    with server(models, LOG_FORMAT="json", LOG_LEVEL="info") as running:
+    with server(models, LOG_FORMAT="json", LOG_LEVEL="info", ACCESS_LOG="all") as running:
         status(running, "/models")
         running.process.terminate()
         _, lines = running.process.communicate(timeout=PATIENCE_S)
