@@ -3,6 +3,7 @@
     FoldserveError
     ├── StartError                    the command prints it and exits with 2
     ├── ModelLoadError                one model is not served; GET /models shows the reason
+    ├── BoardFull                     something is not counted any more; the log says what
     └── ServiceError                  reaches a client: code, HTTP status, message
         ├── BodyError                 the bytes of the request
         │   ├── BodyTooLarge             413  body_too_large
@@ -30,14 +31,18 @@
         │   ├── NotReady                 503  not_ready
         │   ├── ShuttingDown             503  shutting_down
         │   └── DeadlineExceeded         504  deadline_exceeded
-        └── RunError                  the model, or a bug
-            ├── InferenceFailed          500  inference_failed
-            ├── OutputNotFinite          500  output_not_finite
-            └── InternalError            500  internal_error
+        ├── RunError                  the model, or a bug
+        │   ├── InferenceFailed          500  inference_failed
+        │   ├── OutputNotFinite          500  output_not_finite
+        │   └── InternalError            500  internal_error
+        └── ControlError              a command to load or unload a model
+            ├── ControlPlaneOff          403  control_plane_off
+            └── LoadFailed               500  load_failed
 
 The branches under ``ServiceError`` stand in the order in which a request meets them:
-bytes → meaning → model → queue → run. Only the message of a ``ServiceError`` leaves the
-building, so it names no path, no stack and nothing of another client.
+bytes → meaning → model → queue → run; commands stand apart. Only the message of a
+``ServiceError`` leaves the building, so it names no path, no stack and nothing of another
+client.
 """
 
 from typing import ClassVar
@@ -53,6 +58,10 @@ class StartError(FoldserveError):
 
 class ModelLoadError(FoldserveError):
     """A model file cannot be served; the message names no path."""
+
+
+class BoardFull(FoldserveError):
+    """The memory that workers share has no room to count something new."""
 
 
 class ServiceError(FoldserveError):
@@ -261,4 +270,23 @@ class InternalError(RunError):
     """An unexpected error; the log has it under the request id."""
 
     code = "internal_error"
+    status = 500
+
+
+class ControlError(ServiceError):
+    """A command to the repository was not carried out."""
+
+
+class ControlPlaneOff(ControlError):
+    """Clients may not load and unload models here."""
+
+    # Triton says 503, as if it were for now; only another setting and a new start change it.
+    code = "control_plane_off"
+    status = 403
+
+
+class LoadFailed(ControlError):
+    """A file in the model's folder could not be loaded; what was served before still is."""
+
+    code = "load_failed"
     status = 500
