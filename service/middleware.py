@@ -1,10 +1,7 @@
 """Plain ASGI around the app: request id, log line, metrics, security headers, last resort."""
 
 import asyncio
-import itertools
-import re
 import time
-import uuid
 from typing import Literal
 from urllib.parse import quote
 
@@ -16,13 +13,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.errors import InternalError, ServiceError, ShuttingDown
 from service.metrics import Metrics
 from service.problems import problem
+from service.request_id import RequestIds
 
 log = structlog.get_logger()
 
 REQUEST_ID = b"x-request-id"
-
-# What a log line, a header and a JSON string carry without quoting; a UUID has 36.
-_SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 _SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -77,8 +72,7 @@ class Observation:
         self._app = app
         self._metrics = metrics
         self._access_log = access_log
-        self._prefix = uuid.uuid4().hex[:16]
-        self._served = itertools.count()
+        self._ids = RequestIds()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -124,13 +118,10 @@ class Observation:
             )
 
     def _request_id(self, scope: Scope) -> str:
-        """Return the client's id, or a new one: of this app, at random, and a number."""
         for name, value in scope["headers"]:
             if name == REQUEST_ID:
-                offered: str = value.decode("latin-1")
-                if _SANE_ID.fullmatch(offered):
-                    return offered
-        return f"{self._prefix}{next(self._served):016x}"
+                return self._ids.choose(value.decode("latin-1"))
+        return self._ids.choose(None)
 
 
 class _Answer:
