@@ -6,13 +6,16 @@ from enum import Enum
 
 import structlog
 
+from service.commands import Commands
+from service.control import Control
 from service.cpus import available_cpus
 from service.decoding import Decoder
 from service.errors import ModelLoadError, NotReady, StartError
-from service.loading import OpenModel, load, predictor_of
+from service.hub import Hub, OwnHub
+from service.loading import Loaded, OpenModel, load, predictor_of
 from service.metrics import Metrics
 from service.model import RunOptions, open_model, prepare_provider
-from service.repository import Entry, Repository, find_models
+from service.repository import Entry, Files, Repository, files_of, find_models
 from service.settings import Settings
 
 log = structlog.get_logger()
@@ -33,16 +36,32 @@ class Service:
     Args:
         settings: the operator's.
         open_model: opens one model file.
+        hub: carries commands to every worker; by default this one is alone.
     """
 
-    def __init__(self, settings: Settings, open_model: OpenModel = open_model) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        open_model: OpenModel = open_model,
+        hub: Hub | None = None,
+    ) -> None:
         self.settings = settings
         self.metrics = Metrics()
         self.phase = Phase.STARTING
         self.start_error: StartError | None = None
         self._open_model = open_model
         self._drained_since: float | None = None
-        self._repository = Repository(iter(()))
+        self._repository = Repository()
+        self._control = Control(
+            self._repository,
+            lambda: find_models(settings.models, _log_ignored),
+            self._load,
+            self._publish,
+            settings.grace_s,
+        )
+        self.commands = Commands(
+            OwnHub() if hub is None else hub, self._control, allowed=settings.control_plane
+        )
         self.decoder = Decoder(
             settings.decode_threads or available_cpus(),
             settings.max_queue_size,
@@ -79,9 +98,12 @@ class Service:
         """
         try:
             prepare_provider(self.settings.provider)
-            self._repository = Repository(find_models(self.settings.models, _log_ignored))
+            for entry in find_models(self.settings.models, _log_ignored):
+                self._repository.update(entry)
             for entry in tuple(self._repository):
-                self._repository.update(await self._load(entry))
+                loaded = await self._load(entry)
+                self._repository.update(loaded)
+                self._publish(loaded)
             self._require_one()
         except StartError as error:
             self.start_error = error
@@ -98,6 +120,7 @@ class Service:
 
     async def close(self) -> None:
         """Stop admission, answer what was admitted, free the models."""
+        await self._control.close()
         predictors = [entry.predictor for entry in self._repository if entry.predictor]
         for predictor in predictors:
             predictor.stop_admitting()
@@ -118,9 +141,7 @@ class Service:
     async def _load(self, entry: Entry) -> Entry:
         """Return the entry as ready or as failed; a broken model stops no other."""
         try:
-            loaded = await asyncio.to_thread(
-                load, entry.path, self._run_options(), self.settings, self._open_model
-            )
+            files, loaded = await asyncio.to_thread(self._open, entry)
         except ModelLoadError as error:
             return self._failed(entry, str(error))
         except StartError:
@@ -138,9 +159,13 @@ class Service:
             row_ms=loaded.row_ms,
             batch_ms=loaded.batch_ms,
         )
-        self.metrics.model_ready(entry.name, entry.version, ready=True)
         metrics = self.metrics.model(entry.name, entry.version)
-        return entry.ready(predictor_of(loaded, self.settings, self.decoder, metrics))
+        return entry.ready(predictor_of(loaded, self.settings, self.decoder, metrics), files)
+
+    def _open(self, entry: Entry) -> tuple[Files, Loaded]:
+        # Before it is read: what changes under the reader is then read again by the next load.
+        files = files_of(entry.path.parent)
+        return files, load(entry.path, self._run_options(), self.settings, self._open_model)
 
     def _run_options(self) -> RunOptions:
         settings = self.settings
@@ -152,8 +177,10 @@ class Service:
 
     def _failed(self, entry: Entry, reason: str) -> Entry:
         log.warning("model failed", model=entry.name, version=entry.version, reason=reason)
-        self.metrics.model_ready(entry.name, entry.version, ready=False)
         return entry.failed(reason)
+
+    def _publish(self, entry: Entry) -> None:
+        self.metrics.model_ready(entry.name, entry.version, ready=entry.predictor is not None)
 
     def _require_one(self) -> None:
         """Refuse to start with nothing to serve: such a server could never become ready."""

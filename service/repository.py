@@ -4,16 +4,22 @@ The layout is Triton's, ``<name>/<version>/model.onnx``. Names and versions are 
 listing the folder once; a request's words are only ever looked up among them.
 """
 
+import os
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from service.errors import ModelNotFound, ModelNotReady, StartError, VersionNotFound
+from service.in_use import InUse
 from service.predictor import Predictor
 
 MODEL_FILE = "model.onnx"
+
+State = Literal["loading", "ready", "failed", "unavailable"]
+Files = tuple[tuple[str, int, int, int], ...]
+"""Name, size, time of change and inode of each file of a version."""
 
 # What needs no quoting in a URL, a metric's label or a shell.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -29,42 +35,68 @@ class Entry:
         name: the folder's.
         version: the folder's.
         path: of the file, whether it is there or not.
-        state: "loading", "ready" or "failed".
-        reason: why it failed, without a path.
+        state: "loading", "ready", "failed", or "unavailable" once it was unloaded.
+        reason: why it is not served, or why a newer file is not; without a path.
         predictor: there when the state is "ready".
+        files: that the predictor was made from.
+        in_use: entered by each request that the predictor answers, so that a version that is
+            replaced or unloaded is closed behind the last of them.
     """
 
     name: str
     version: str
     path: Path
-    state: Literal["loading", "ready", "failed"] = "loading"
+    state: State = "loading"
     reason: str | None = None
     predictor: Predictor | None = None
+    files: Files = ()
+    in_use: InUse = field(default_factory=InUse, compare=False)
 
-    def ready(self, predictor: Predictor) -> "Entry":
+    def ready(self, predictor: Predictor, files: Files = ()) -> "Entry":
         """Return the entry as one that is served."""
-        return replace(self, state="ready", predictor=predictor)
+        return replace(self, state="ready", predictor=predictor, files=files, in_use=InUse())
 
     def failed(self, reason: str) -> "Entry":
         """Return the entry as one that cannot be served."""
         return replace(self, state="failed", reason=reason)
 
+    def outdated(self, reason: str) -> "Entry":
+        """Return the entry as one that is served on, because its newer file cannot be."""
+        return replace(self, reason=f"a newer file is not served: {reason}")
+
+    def unloaded(self) -> "Entry":
+        """Return the entry as one that clients no longer want."""
+        return replace(self, state="unavailable", reason="unloaded", predictor=None, files=())
+
 
 class Repository:
-    """The entries by name and version; versions in ascending order.
+    """The entries by name and version; names and versions in ascending order.
 
     Args:
         entries: what was found.
     """
 
-    def __init__(self, entries: Iterator[Entry]) -> None:
+    def __init__(self, entries: Iterable[Entry] = ()) -> None:
         self._entries: dict[str, dict[str, Entry]] = {}
-        for entry in sorted(entries, key=lambda entry: (entry.name, int(entry.version))):
+        for entry in entries:
             self.update(entry)
 
     def update(self, entry: Entry) -> None:
-        """Put an entry in the place of the one of its name and version."""
-        self._entries.setdefault(entry.name, {})[entry.version] = entry
+        """Put an entry in its place, or in the place of the one of its name and version."""
+        versions = self._entries.get(entry.name, {})
+        known = entry.version in versions
+        versions[entry.version] = entry
+        if not known:  # a new model or version: dictionaries keep the order of insertion
+            ordered = sorted(versions.items(), key=lambda item: int(item[0]))
+            models = self._entries | {entry.name: dict(ordered)}
+            self._entries = dict(sorted(models.items()))
+
+    def remove(self, entry: Entry) -> None:
+        """Forget a version, and with its last one a model."""
+        versions = self._entries[entry.name]
+        del versions[entry.version]
+        if not versions:
+            del self._entries[entry.name]
 
     def __iter__(self) -> Iterator[Entry]:
         for versions in self._entries.values():
@@ -145,6 +177,20 @@ def find_models(root: Path, on_ignored: Callable[[str, str], None]) -> Iterator[
                 yield Entry(model.name, version.name, version / MODEL_FILE)
             else:
                 on_ignored(f"{model.name}/{version.name}", "its name is no version's")
+
+
+def files_of(folder: Path) -> Files:
+    """Return what tells a version's folder from the same folder with other files.
+
+    Raises:
+        OSError: the folder or a file of it is not there any more.
+    """
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    return tuple((file.name, *_identity(file.stat())) for file in files)
+
+
+def _identity(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_size, status.st_mtime_ns, status.st_ino
 
 
 def _folders(parent: Path) -> list[Path]:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.manifest import ManifestV1, ManifestV2
 
-State = Literal["loading", "ready", "failed"]
+State = Literal["loading", "ready", "failed", "unavailable"]
 Parameters = dict[str, str | float | bool]
 
 
@@ -67,7 +67,7 @@ class VersionSummary(Document):
 
     version: str
     state: State
-    reason: str | None = Field(description="Why it could not be loaded.")
+    reason: str | None = Field(description="Why it, or a newer file of it, is not served.")
 
 
 class ModelSummary(Document):

@@ -75,6 +75,8 @@ REQUESTS: dict[str, tuple[str, str, dict[str, Any]]] = {
 # Those that need a server in a certain state have a test of their own below.
 STATES = {
     "body_timeout",
+    "control_plane_off",  # and the next: test_control_plane.py
+    "load_failed",
     "queue_full",
     "not_ready",
     "shutting_down",

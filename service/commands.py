@@ -1,0 +1,67 @@
+"""What a client may have every worker do: load a model, unload a model."""
+
+from service.control import Control
+from service.errors import ControlPlaneOff, LoadFailed, ModelNotFound, ServiceError
+from service.hub import Answer, Command, Hub
+
+
+class Commands:
+    """Asks all workers and does here what one of them asks.
+
+    Args:
+        hub: the line to all workers.
+        control: this worker's.
+        allowed: whether clients may command at all.
+    """
+
+    def __init__(self, hub: Hub, control: Control, *, allowed: bool) -> None:
+        self._hub = hub
+        self._actions = {"load": control.load, "unload": control.unload}
+        self._allowed = allowed
+        hub.on_command = self._obey
+
+    def require_allowed(self) -> None:
+        """Return if clients may command.
+
+        Raises:
+            ControlPlaneOff: they may not.
+        """
+        if not self._allowed:
+            raise ControlPlaneOff("load / unload is not allowed: FOLDSERVE_CONTROL_PLANE is off")
+
+    async def load(self, name: str) -> None:
+        """Serve what is in a model's folder now, in every worker.
+
+        Raises:
+            ControlPlaneOff: clients may not command.
+            ModelNotFound: no worker finds the folder.
+            LoadFailed: a worker could not, and why.
+        """
+        await self._everywhere({"load": name})
+
+    async def unload(self, name: str) -> None:
+        """Serve a model no longer, in any worker.
+
+        Raises:
+            ControlPlaneOff: clients may not command.
+            ModelNotFound: no worker has the model.
+            LoadFailed: a worker could not, and why.
+        """
+        await self._everywhere({"unload": name})
+
+    async def _everywhere(self, command: Command) -> None:
+        self.require_allowed()
+        answers = await self._hub.everywhere(command)
+        failures = [answer for answer in answers if "error" in answer]
+        if failures:
+            unknown = all(failure.get("code") == ModelNotFound.code for failure in failures)
+            reasons = dict.fromkeys(str(failure["error"]) for failure in failures)
+            raise (ModelNotFound if unknown else LoadFailed)("; ".join(reasons))
+
+    async def _obey(self, command: Command) -> Answer:
+        try:
+            for action, name in command.items():
+                await self._actions[action](name)
+        except ServiceError as error:
+            return {"error": str(error), "code": error.code}
+        return {}
