@@ -4,7 +4,6 @@ https://github.com/kserve/open-inference-protocol, ``specification/protocol/infe
 """
 
 import functools
-from importlib.metadata import version as installed_version
 
 import orjson
 from fastapi import FastAPI
@@ -15,15 +14,13 @@ from service import errors, schemas
 from service.api.direct import add_direct
 from service.api.documentation import add, add_unlisted, reference
 from service.api.exchange import Exchange, json_answer, service_of
-from service.api.repository import tensor
 from service.decoding import Decoder
 from service.errors import InvalidRequest
 from service.inference_request import InferenceRequest, read_request
+from service.metadata import model_metadata, server_metadata
 from service.predictor import Predictor
 from service.signature import Tensors
 from service.tensors import encode_tensor
-
-PLATFORM = "onnx_onnxv1"
 
 _BINARY_HEADER = b"inference-header-content-length"
 
@@ -68,27 +65,13 @@ def add_endpoints(app: FastAPI) -> None:
 
 async def server(_request: Request) -> Response:
     """Say what the server is."""
-    return json_answer(
-        {"name": "foldserve", "version": installed_version("foldserve"), "extensions": []}
-    )
+    return json_answer(server_metadata())
 
 
 async def metadata(request: Request) -> Response:
     """Show the signature of a model."""
-    repository = service_of(request).repository
-    entry, predictor = repository.serving(**request.path_params)
-    signature = predictor.model.signature
-    return json_answer(
-        {
-            "name": entry.name,
-            "versions": [
-                each.version for each in repository.versions(entry.name).values() if each.predictor
-            ],
-            "platform": PLATFORM,
-            "inputs": [tensor(spec) for spec in signature.inputs],
-            "outputs": [tensor(spec) for spec in signature.outputs],
-        }
-    )
+    name, version = request.path_params["name"], request.path_params.get("version")
+    return json_answer(model_metadata(service_of(request).repository, name, version))
 
 
 async def ready(request: Request) -> Response:

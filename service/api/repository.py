@@ -9,8 +9,8 @@ from starlette.responses import Response
 from service import errors, schemas
 from service.api.documentation import add
 from service.api.exchange import json_answer, service_of
+from service.metadata import tensor_metadata
 from service.repository import Entry
-from service.signature import TensorSpec
 
 
 def add_endpoints(app: FastAPI) -> None:
@@ -44,11 +44,6 @@ async def model(request: Request) -> Response:
     return json_answer(_head(repository.entry(name)) | {"versions": details})
 
 
-def tensor(spec: TensorSpec) -> dict[str, Any]:
-    """Return an input or output as the protocol describes it."""
-    return {"name": spec.name, "datatype": spec.datatype, "shape": spec.wire_shape}
-
-
 def _head(default: Entry) -> dict[str, Any]:
     return {"name": default.name, "version": default.version, "state": default.state}
 
@@ -65,7 +60,7 @@ def _detail(entry: Entry) -> dict[str, Any]:
     return _summary(entry) | {
         "provider": served.provider,
         "batched": entry.predictor.batches,
-        "inputs": [tensor(spec) for spec in served.signature.inputs],
-        "outputs": [tensor(spec) for spec in served.signature.outputs],
+        "inputs": [tensor_metadata(spec) for spec in served.signature.inputs],
+        "outputs": [tensor_metadata(spec) for spec in served.signature.outputs],
         "manifest": served.manifest.model_dump() if served.manifest else None,
     }
