@@ -1,4 +1,4 @@
-"""How an error looks on the wire: one shape for our endpoints, one for the protocol's."""
+"""How an error looks on the wire: one shape for our endpoints, one for the protocols'."""
 
 from dataclasses import dataclass
 
@@ -8,6 +8,8 @@ from service.errors import ServiceError
 
 PROBLEM_JSON = "application/problem+json"
 PLAIN_JSON = "application/json"
+
+_PROTOCOLS = {"/v1": "TensorFlow Serving", "/v2": "Open Inference Protocol"}
 
 
 @dataclass(frozen=True)
@@ -26,20 +28,20 @@ class Answer:
         ]
 
 
-def is_open_inference(path: str) -> bool:
-    """Return whether a path belongs to the Open Inference Protocol."""
-    return path == "/v2" or path.startswith("/v2/")
+def protocol(path: str) -> str | None:
+    """Return the protocol that a path belongs to, None for an endpoint of our own."""
+    return _PROTOCOLS.get(path[:3]) if path[3:4] in ("", "/") else None
 
 
 def problem(error: ServiceError, path: str, request_id: str) -> Answer:
     """Return the answer to a failed request.
 
-    Under ``/v2`` it is the protocol's ``{"error": …}``, elsewhere problem details
+    Under ``/v1`` and ``/v2`` it is the protocols' ``{"error": …}``, elsewhere problem details
     (RFC 9457) with the error's ``code`` and the ``request_id``.
     """
-    protocol = is_open_inference(path)
-    headers = {**error.headers, "Content-Type": PLAIN_JSON if protocol else PROBLEM_JSON}
-    body = {"error": str(error)} if protocol else _details(error, request_id)
+    plain = protocol(path) is not None
+    headers = {**error.headers, "Content-Type": PLAIN_JSON if plain else PROBLEM_JSON}
+    body = {"error": str(error)} if plain else _details(error, request_id)
     return Answer(error.status, headers, orjson.dumps(body))
 
 

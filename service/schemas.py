@@ -33,7 +33,7 @@ class Problem(Document):
 
 
 class InferenceError(Document):
-    """The Open Inference Protocol's error."""
+    """An error of the protocols under ``/v1`` and ``/v2``."""
 
     error: str
 

@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 
 from service import schemas
 from service.errors import InternalError, ServiceError
-from service.problems import PLAIN_JSON, PROBLEM_JSON, is_open_inference, title
+from service.problems import PLAIN_JSON, PROBLEM_JSON, protocol, title
 
 Endpoint = Any  # FastAPI takes any callable
 _REFERENCE = "#/components/schemas/{model}"
@@ -65,7 +65,7 @@ def add(
         response_class=response_class,
         responses={200: success, **_error_responses(path, [*errors, InternalError])},
         openapi_extra=extra,
-        tags=["Open Inference Protocol" if is_open_inference(path) else "Foldserve"],
+        tags=[protocol(path) or "Foldserve"],
     )
     if method == "GET":
         add_unlisted(app, path, endpoint, methods=["HEAD"])
@@ -123,9 +123,9 @@ def _path_parameters(path: str) -> list[dict[str, Any]]:
 def _error_responses(
     path: str, errors: Iterable[type[ServiceError]]
 ) -> dict[int | str, dict[str, Any]]:
-    protocol = is_open_inference(path)
-    media_type = PLAIN_JSON if protocol else PROBLEM_JSON
-    document = schemas.InferenceError if protocol else schemas.Problem
+    plain = protocol(path) is not None
+    media_type = PLAIN_JSON if plain else PROBLEM_JSON
+    document = schemas.InferenceError if plain else schemas.Problem
     content = {media_type: {"schema": reference(document)}}
     by_status: dict[int, list[type[ServiceError]]] = defaultdict(list)
     for error in errors:

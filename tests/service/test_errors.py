@@ -12,7 +12,7 @@ from fastapi import FastAPI
 
 from service import errors
 from service.app import create_app
-from service.problems import is_open_inference, title
+from service.problems import protocol, title
 from tests.service import zoo
 from tests.service.apps import client_of, running, service_of, settings
 from tests.service.fakes import FakeModel
@@ -100,7 +100,7 @@ def assert_shape(answer: httpx.Response, error: type[errors.ServiceError]) -> No
     """The whole answer but for the message, which is a sentence of its own."""
     assert answer.status_code == error.status
     request_id = answer.headers["x-request-id"]
-    if is_open_inference(answer.request.url.path):
+    if protocol(answer.request.url.path):
         assert answer.headers["content-type"] == "application/json"
         assert answer.json().keys() == {"error"}
         assert answer.json()["error"]
