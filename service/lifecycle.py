@@ -2,10 +2,10 @@
 
 import asyncio
 import time
-from enum import Enum
 
 import structlog
 
+from service.board import Phase
 from service.commands import Commands
 from service.control import Control
 from service.cpus import available_cpus
@@ -21,15 +21,6 @@ from service.settings import Settings
 log = structlog.get_logger()
 
 
-class Phase(Enum):
-    """Where a service is in its life."""
-
-    STARTING = "starting"
-    SERVING = "serving"
-    DRAINING = "draining"
-    CLOSED = "closed"
-
-
 class Service:
     """What the endpoints call; knows no HTTP.
 
@@ -37,6 +28,7 @@ class Service:
         settings: the operator's.
         open_model: opens one model file.
         hub: carries commands to every worker; by default this one is alone.
+        metrics: of this worker; by default it is alone.
     """
 
     def __init__(
@@ -44,10 +36,11 @@ class Service:
         settings: Settings,
         open_model: OpenModel = open_model,
         hub: Hub | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         self.settings = settings
-        self.metrics = Metrics()
-        self.phase = Phase.STARTING
+        self.metrics = Metrics() if metrics is None else metrics
+        self.draining = asyncio.Event()
         self.start_error: StartError | None = None
         self._open_model = open_model
         self._drained_since: float | None = None
@@ -65,8 +58,12 @@ class Service:
         self.decoder = Decoder(
             settings.decode_threads or available_cpus(),
             settings.max_queue_size,
-            self.metrics.decode,
         )
+
+    @property
+    def phase(self) -> Phase:
+        """Where this worker is in its life; the others see it on the board."""
+        return self.metrics.slot.phase
 
     @property
     def repository(self) -> Repository:
@@ -85,10 +82,12 @@ class Service:
         A broken model does not make the server unready: it would take the others with it.
 
         Raises:
-            NotReady: starting, draining or closed.
+            NotReady: starting, draining or closed, or a worker beside it has never been ready.
         """
         if self.phase is not Phase.SERVING:
             raise NotReady(f"the server is {self.phase.value}")
+        if self.metrics.board.never_ready:
+            raise NotReady("the server is starting")
 
     async def start(self) -> None:
         """Load every model.
@@ -109,13 +108,14 @@ class Service:
             self.start_error = error
             await self.close()
             raise
-        self.phase = Phase.SERVING
+        self._enter(Phase.SERVING)
 
     def drain(self) -> None:
         """Say at once that no new requests should be sent; those that come are answered."""
         if self.phase is Phase.SERVING:
-            self.phase = Phase.DRAINING
+            self._enter(Phase.DRAINING)
             self._drained_since = time.monotonic()
+            self.draining.set()
             log.info("draining")
 
     async def close(self) -> None:
@@ -127,9 +127,12 @@ class Service:
         grace_s = self._grace_left()
         drained = await asyncio.gather(*(each.close(grace_s) for each in predictors))
         self.decoder.close()
-        self.phase = Phase.CLOSED
+        self._enter(Phase.CLOSED)
         if self.start_error is None:
             log.info("closed", drained=all(drained))
+
+    def _enter(self, phase: Phase) -> None:
+        self.metrics.slot.phase = phase
 
     def _grace_left(self) -> float:
         """Return the seconds that are left of the grace time, which began with the drain."""
