@@ -28,7 +28,7 @@ class Predictor:
         model: open, and owned by the predictor from here on.
         decoder: shared by all models.
         limits: the batcher's.
-        metrics: told of each batch and run.
+        metrics: told of each run; the endpoints tell it of each request.
         request_timeout_s: from admission to the answer.
         max_image_pixels: of one image.
         batches: whether requests may share a run.
@@ -50,10 +50,10 @@ class Predictor:
         self._decoder = decoder
         self._request_timeout_s = request_timeout_s
         self._max_image_pixels = max_image_pixels
-        self._metrics = metrics
+        self.metrics = metrics
         self._loop = asyncio.get_running_loop()
         self._threads = ThreadPoolExecutor(limits.runners, thread_name_prefix="runner")
-        self._batcher: Batcher[Tensors, Tensors] = Batcher(self._run, limits, metrics.batch)
+        self._batcher: Batcher[Tensors, Tensors] = Batcher(self._run, limits)
         metrics.watch_queue(lambda: self._batcher.waiting_rows)
 
     def deadline(self) -> float:
@@ -115,7 +115,8 @@ class Predictor:
             work = functools.partial(run_together, self.model, requests)
             return await self._loop.run_in_executor(self._threads, work)
         finally:
-            self._metrics.run(self._loop.time() - began)
+            rows = sum(map(_rows, requests)) if self.batches else 1
+            self.metrics.run(rows, self._loop.time() - began)
 
 
 def run_together(model: Model, requests: Sequence[Tensors]) -> Sequence[Tensors]:

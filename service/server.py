@@ -13,8 +13,9 @@ from typing import Literal
 import uvicorn
 
 from service.app import create_app
+from service.board import Phase
 from service.errors import StartError
-from service.lifecycle import Phase, Service
+from service.lifecycle import Service
 from service.logs import configure_logs
 from service.settings import Settings
 
