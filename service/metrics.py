@@ -61,7 +61,9 @@ class Metrics:
         return self._models[name, version]
 
     def model_ready(self, name: str, version: str, *, ready: bool) -> None:
-        """Say whether a version is served."""
+        """Say whether a version is served; one that is not has no queue to watch any more."""
+        if not ready and (name, version) in self._models:
+            self._models[name, version].watch_queue(int)
         self.open(("model_ready", name, version), 1, is_gauge=True)[0] = ready
 
     def publish(self) -> None:
