@@ -9,6 +9,7 @@
         │   ├── BodyTooLarge             413  body_too_large
         │   ├── BodyTimeout              408  body_timeout
         │   ├── UnsupportedEncoding      415  unsupported_encoding
+        │   ├── InvalidEncoding          400  invalid_encoding
         │   ├── InvalidMultipart         400  invalid_multipart
         │   └── InvalidJSON              400  invalid_json
         ├── ContentError              what the bytes mean
@@ -99,6 +100,13 @@ class UnsupportedEncoding(BodyError):
 
     code = "unsupported_encoding"
     status = 415
+
+
+class InvalidEncoding(BodyError):
+    """The compressed request body is damaged, ends early or goes on behind its end."""
+
+    code = "invalid_encoding"
+    status = 400
 
 
 class InvalidMultipart(BodyError):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
 
 import numpy as np
@@ -41,12 +42,14 @@ class TensorSpec:
     datatype: str
     shape: tuple[Dim, ...]
 
-    @property
+    # Cached, as each is asked for once a request; a frozen dataclass keeps them beside its fields.
+
+    @cached_property
     def dtype(self) -> np.dtype[np.generic]:
         """Numpy's type of the elements."""
         return np.dtype(DATATYPES[self.datatype])
 
-    @property
+    @cached_property
     def wire_shape(self) -> tuple[int, ...]:
         """The shape as the protocol writes it: -1 for a size that is not fixed."""
         return tuple(dim if isinstance(dim, int) else -1 for dim in self.shape)
@@ -59,7 +62,17 @@ class Signature:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
 
-    @property
+    @cached_property
+    def inputs_by_name(self) -> Mapping[str, TensorSpec]:
+        """The inputs by their names."""
+        return MappingProxyType({spec.name: spec for spec in self.inputs})
+
+    @cached_property
+    def outputs_by_name(self) -> Mapping[str, TensorSpec]:
+        """The outputs by their names."""
+        return MappingProxyType({spec.name: spec for spec in self.outputs})
+
+    @cached_property
     def batches(self) -> bool:
         """Whether there is a row out for each row in.
 

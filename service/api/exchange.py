@@ -14,7 +14,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from service.errors import BodyTimeout, BodyTooLarge, UnsupportedEncoding
+from service.encodings import decompress
+from service.errors import BodyTimeout, BodyTooLarge
 from service.lifecycle import Service
 from service.timing import Timing
 
@@ -121,10 +122,8 @@ async def read_body(scope: Scope, receive: Receive, service: Service) -> bytes:
     if stated.isdigit() and int(stated) > limit:
         raise BodyTooLarge(f"the body is larger than {limit} bytes")
     body = await _receive_all(receive, limit, settings.request_timeout_s)
-    encoding = (_header(scope, b"content-encoding") or b"identity").decode("latin-1")
-    if encoding.lower() != "identity":
-        raise UnsupportedEncoding("send the body without a Content-Encoding")
-    return body
+    encoding = _header(scope, b"content-encoding")
+    return body if encoding is None else decompress(body, encoding.decode("latin-1"), limit)
 
 
 async def _receive_all(receive: Receive, limit: int, patience_s: float) -> bytes:

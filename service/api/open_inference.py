@@ -1,11 +1,10 @@
-"""The Open Inference Protocol v2 over REST, with JSON tensors.
+"""The Open Inference Protocol v2 over REST, with JSON and binary tensors.
 
 https://github.com/kserve/open-inference-protocol, ``specification/protocol/inference_rest.md``.
 """
 
 import functools
 
-import orjson
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,14 +14,13 @@ from service.api.direct import add_direct
 from service.api.documentation import add, add_unlisted, reference
 from service.api.exchange import Exchange, json_answer, service_of
 from service.decoding import Decoder
-from service.errors import InvalidRequest
-from service.inference_request import InferenceRequest, read_request
+from service.inference_request import InferenceRequest, read_header_length, read_request
+from service.inference_response import write_response
 from service.metadata import model_metadata, server_metadata
 from service.predictor import Predictor
 from service.signature import Tensors
-from service.tensors import encode_tensor
 
-_BINARY_HEADER = b"inference-header-content-length"
+_HEADER_LENGTH = b"inference-header-content-length"
 
 # Bytes that are read within about a millisecond, the price of waking a thread and of being woken.
 _SMALL_BODY = 16 * 2**10
@@ -37,6 +35,7 @@ _INFER = (
     errors.BodyTooLarge,
     errors.BodyTimeout,
     errors.UnsupportedEncoding,
+    errors.InvalidEncoding,
     errors.QueueFull,
     errors.InferenceFailed,
     errors.OutputNotFinite,
@@ -84,23 +83,28 @@ async def infer(exchange: Exchange) -> None:
     """Run a model on tensors; the body is JSON whatever its content type says."""
     service = exchange.service
     entry, predictor = service.repository.serving(exchange.name, exchange.version)
-    if exchange.header(_BINARY_HEADER) is not None:
-        raise InvalidRequest("Inference-Header-Content-Length: tensors are taken as JSON data only")
     body = await exchange.read_body()
-    asked, outputs = await exchange.while_connected(_infer(service.decoder, predictor, body))
-    content = {
-        "model_name": entry.name,
-        "model_version": entry.version,
-        **({} if asked.id is None else {"id": asked.id}),
-        "outputs": [encode_tensor(spec, outputs[spec.name]) for spec in asked.outputs],
-    }
-    await exchange.answer(orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY))
+    length = read_header_length(exchange.header(_HEADER_LENGTH), len(body))
+    asked, outputs = await exchange.while_connected(
+        _infer(service.decoder, predictor, body, length)
+    )
+    manifest = predictor.model.manifest
+    labels = manifest.labels if manifest else None
+    answer = write_response(entry.name, entry.version, asked, outputs, labels)
+    if answer.header_length is None:
+        return await exchange.answer(answer.body)
+    headers = [(_HEADER_LENGTH, b"%d" % answer.header_length)]
+    return await exchange.answer(answer.body, b"application/octet-stream", headers)
 
 
 async def _infer(
-    decoder: Decoder, predictor: Predictor, body: bytes
+    decoder: Decoder, predictor: Predictor, body: bytes, header_length: int | None
 ) -> tuple[InferenceRequest, Tensors]:
     deadline = predictor.deadline()
-    read = functools.partial(read_request, body, predictor.model.signature)
-    asked = read() if len(body) <= _SMALL_BODY else await decoder.decode(read, deadline)
+    read = functools.partial(
+        read_request, body, predictor.model.signature, header_length=header_length
+    )
+    # The bytes of tensors are not read, only the JSON in front of them.
+    small = (len(body) if header_length is None else header_length) <= _SMALL_BODY
+    asked = read() if small else await decoder.decode(read, deadline)
     return asked, await predictor.infer(asked.inputs, deadline)

@@ -40,6 +40,11 @@ REQUESTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "unsupported_encoding": (
         "POST",
         PREDICT,
+        {"content": grey(0), "headers": {"Content-Encoding": "br"}},
+    ),
+    "invalid_encoding": (
+        "POST",
+        PREDICT,
         {"content": grey(0), "headers": {"Content-Encoding": "gzip"}},
     ),
     "invalid_multipart": ("POST", PREDICT, {"files": {"picture": b"x"}}),

@@ -174,10 +174,6 @@ async def test_models_of_other_shapes_are_served_too(
             request(parameters={"shared_memory_region": "r"}),
             "inputs[0].parameters.shared_memory_region is not supported",
         ),
-        (
-            request() | {"outputs": [{"name": "y", "parameters": {"classification": 2}}]},
-            "outputs[0].parameters.classification is not supported",
-        ),
         (request(datatype="FP64"), "inputs[0].datatype must be FP32 for 'x', not 'FP64'"),
         (request(shape=[-1, 3]), "inputs[0].shape[0] must be a size of 0 or more, not -1"),
         (request(shape=[10**12, 3]), "inputs[0].data has 3 values, the shape asks for"),
@@ -216,14 +212,6 @@ async def test_an_output_that_json_cannot_carry_is_an_error(tmp_path: Path, valu
     assert answer.status_code == 500
     assert answer.json() == {"error": "output 'y' holds NaN or infinity"}
     assert fine.json()["outputs"][0]["data"] == [0, 0, 0]
-
-
-async def test_a_binary_request_is_told_that_it_is_not_taken(client: httpx.AsyncClient) -> None:
-    answer = await client.post(
-        INFER, content=b"{}", headers={"Inference-Header-Content-Length": "2"}
-    )
-    assert answer.status_code == 400
-    assert answer.json()["error"].startswith("Inference-Header-Content-Length")
 
 
 async def test_a_large_body_is_read_beside_the_event_loop(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from service.errors import InvalidTensor, OutputNotFinite
 from service.signature import DATATYPES, TensorSpec
-from service.tensors import decode_tensor, encode_tensor
+from service.tensors import decode_tensor, encode_values
 
 LIMITS: dict[str, Any] = {n: np.iinfo(np.dtype(k)) for n, k in DATATYPES.items() if "INT" in n}
 
@@ -172,25 +172,34 @@ def test_a_lie_about_the_size_allocates_nothing() -> None:
 @given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), max_size=20))
 def test_what_is_written_is_read_again_to_the_bit(values: list[float]) -> None:
     array = np.array(values, dtype=np.float32)
-    line = spec(shape=("n",))
-    wire = orjson.loads(orjson.dumps(encode_tensor(line, array), option=orjson.OPT_SERIALIZE_NUMPY))
-    again = decode_tensor("inputs[0]", wire, line)
+    written = orjson.loads(encode_values(spec(), array))
+    again = decode(written, [len(values)], expected=spec(shape=("n",)))
     assert again.tobytes() == array.tobytes()
 
 
-def test_an_output_is_written_flat_with_its_shape() -> None:
-    written = encode_tensor(spec(), np.array([[1, 2], [3, 4]], np.float32).T)
-    assert written["shape"] == [2, 2]
-    assert list(written["data"]) == [1, 3, 2, 4]
+def test_an_output_is_written_flat_and_row_major() -> None:
+    assert encode_values(spec(), np.array([[1, 2], [3, 4]], np.float32).T) == b"[1.0,3.0,2.0,4.0]"
+
+
+def test_a_scalar_is_written_as_a_list_of_one() -> None:
+    assert encode_values(spec(shape=()), np.array(0.5, np.float32)) == b"[0.5]"
 
 
 def test_texts_are_written_as_texts() -> None:
-    written = encode_tensor(spec("BYTES"), np.array([["a", "b"]], object))
-    assert written["data"] == ["a", "b"]
+    texts = np.array([["null", "b"]], object)
+    assert encode_values(spec("BYTES"), texts) == b'["null","b"]'
+
+
+def test_booleans_and_half_floats_are_written_as_json_has_them() -> None:
+    assert encode_values(spec("BOOL"), np.array([True, False])) == b"[true,false]"
+    assert orjson.loads(encode_values(spec("FP16"), np.array([0.1, 65504], np.float16))) == [
+        pytest.approx(0.1, abs=2**-15),  # half a unit in the last place of float16
+        65504,
+    ]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_what_json_cannot_carry_is_an_error_and_not_null(value: float, dtype: Any) -> None:
     with pytest.raises(OutputNotFinite, match="output 'x' holds NaN or infinity"):
-        encode_tensor(spec(), np.array([[1, value]], dtype))
+        encode_values(spec(), np.array([[1, value]], dtype))
