@@ -4,8 +4,11 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
+# Other people's clients, which the tests run unchanged; they want an older protobuf than ours.
+CLIENTS := $(VENV)/clients
+
 .DEFAULT_GOAL := help
-.PHONY: help serve install test lint format model lock clean
+.PHONY: help serve install test lint format model proto lock clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,10 +28,16 @@ $(VENV)/.all: $(BIN)/python pyproject.toml constraints.txt
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[service,training,export,keras,dev]'
 	@touch $@ $(VENV)/.service
 
+$(VENV)/.clients: $(BIN)/python tests/clients/requirements.txt
+	$(BIN)/python -m venv $(CLIENTS)
+	$(CLIENTS)/bin/python -m pip --disable-pip-version-check install --quiet \
+	  --requirement tests/clients/requirements.txt
+	@touch $@
+
 serve: $(VENV)/.service  ## serve the bundled model on 127.0.0.1:8000
 	@exec $(BIN)/foldserve-serve
 
-install: $(VENV)/.all  ## put every stage and the tools into .venv
+install: $(VENV)/.all $(VENV)/.clients  ## put every stage and the tools into .venv
 
 lint: $(VENV)/.all  ## format check, lint, types, import directions
 	$(BIN)/ruff format --check .
@@ -36,7 +45,7 @@ lint: $(VENV)/.all  ## format check, lint, types, import directions
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: lint  ## everything that must be green, the tests included
+test: lint $(VENV)/.clients  ## everything that must be green, the tests included
 	$(BIN)/pytest --cov --cov-report=term
 
 format: $(VENV)/.all  ## format the code and mend what can be mended
@@ -48,9 +57,15 @@ model: $(VENV)/.all  ## train the bundled digits model again and export it
 	$(BIN)/foldserve-export build runs/digits/checkpoint.safetensors --name digits --version 1 --output models/ --force
 	cp runs/digits/samples.npz models/digits/1/  # what --precision calibrates on and judges by
 
-lock:  ## resolve the pins in constraints.txt anew (needs uv)
+proto: $(VENV)/.clients  ## compile the description of the gRPC messages
+	$(CLIENTS)/bin/python -m grpc_tools.protoc --proto_path=service/rpc \
+	  --descriptor_set_out=service/rpc/open_inference.binpb open_inference.proto
+
+lock:  ## resolve the pins of both environments anew (needs uv)
 	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
 	  --no-annotate --no-header --quiet --output-file constraints.txt
+	uv pip compile tests/clients/requirements.in --universal --python-version 3.11 \
+	  --no-annotate --no-header --quiet --output-file tests/clients/requirements.txt
 
 clean:  ## remove what can be made again
 	rm -rf $(VENV) runs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage*
