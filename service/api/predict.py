@@ -38,6 +38,7 @@ _ERRORS = (
     errors.BodyTimeout,
     errors.ImageTooLarge,
     errors.UnsupportedEncoding,
+    errors.InvalidEncoding,
     errors.UnsupportedImage,
     errors.InvalidParameter,
     errors.ModelTakesNoImages,
