@@ -6,24 +6,37 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
-from service.api import failures, health, open_inference, pages, predict, repository
+from service.api import failures, health, open_inference, pages, predict, repository, triton, v1
 from service.api.direct import DirectLane, direct_routes
 from service.api.documentation import add_components
+from service.hub import Hub
 from service.lifecycle import Service
 from service.loading import OpenModel
+from service.metrics import Metrics
 from service.middleware import Observation, SecurityHeaders
 from service.model import open_model
+from service.plan import Plan
 from service.settings import Settings
 
 
-def create_app(settings: Settings, open_model: OpenModel = open_model) -> FastAPI:
+def create_app(
+    settings: Settings,
+    open_model: OpenModel = open_model,
+    *,
+    hub: Hub | None = None,
+    plan: Plan | None = None,
+    metrics: Metrics | None = None,
+) -> FastAPI:
     """Return the app; its lifespan loads the models and, at the end, drains them.
 
     Args:
         settings: the operator's.
         open_model: opens one model file.
+        hub: carries commands to every worker; by default this one is alone.
+        plan: of processes and threads; by default that of a process that is alone.
+        metrics: of this worker; by default it is alone.
     """
-    service = Service(settings, open_model)
+    service = Service(settings, open_model, hub, plan, metrics)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -43,7 +56,7 @@ def create_app(settings: Settings, open_model: OpenModel = open_model) -> FastAP
         redirect_slashes=False,
     )
     app.state.service = service
-    for module in (predict, repository, open_inference, health):
+    for module in (predict, repository, triton, open_inference, v1, health):
         module.add_endpoints(app)
     pages.add_pages(app)
     failures.add_handlers(app)

@@ -1,19 +1,46 @@
-"""How many threads this process may really run at once.
+"""How many threads this process may really run at once, and what says so.
 
 ONNX Runtime sizes its pool from the host; in a container with a quota that means many
-threads that the kernel throttles. The quota is read from the cgroup file system
-(https://docs.kernel.org/admin-guide/cgroup-v2.html, ``cpu.max``).
+threads that the kernel throttles. The quota is read from the cgroup file system: of version 2
+(https://docs.kernel.org/admin-guide/cgroup-v2.html, ``cpu.max``), or of version 1
+(https://docs.kernel.org/scheduler/sched-bwc.html, ``cpu.cfs_quota_us``), whose controller is
+mounted alone or together with the one that counts.
 """
 
 import os
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 CGROUP_ROOT = Path("/sys/fs/cgroup")
 MEMBERSHIP = Path("/proc/self/cgroup")
 
+_VERSION_1_MOUNTS = ("cpu", "cpu,cpuacct", "cpuacct,cpu")
 
-def available_cpus(root: Path = CGROUP_ROOT, membership: Path = MEMBERSHIP) -> int:
-    """Return the threads that can run at once: the smaller of affinity and quota, at least 1.
+
+@dataclass(frozen=True)
+class Cpus:
+    """What this process may use.
+
+    Args:
+        count: threads that can run at once, at least 1.
+        reason: what says so, such as "cgroup cpu.max 2.0 of 16"; empty if all of the machine's.
+    """
+
+    count: int
+    reason: str = ""
+
+
+class Quota(NamedTuple):
+    """A limit in processors, and the file that states it."""
+
+    cpus: float
+    file: str
+
+
+def usable_cpus(root: Path = CGROUP_ROOT, membership: Path = MEMBERSHIP) -> Cpus:
+    """Return the smaller of affinity and quota.
 
     A fraction of a processor is rounded down: a thread more than the quota is throttled
     with all the others.
@@ -23,26 +50,45 @@ def available_cpus(root: Path = CGROUP_ROOT, membership: Path = MEMBERSHIP) -> i
         membership: names the cgroup of this process.
     """
     quota = cpu_quota(root, membership)
-    allowed = _affinity()
-    return allowed if quota is None else max(1, min(allowed, int(quota)))
+    allowed, present = _affinity(), os.cpu_count() or 1
+    if quota is not None and quota.cpus < allowed:
+        reason = f"cgroup {quota.file} {quota.cpus:.1f} of {present}"
+        return Cpus(max(1, int(quota.cpus)), reason)
+    return Cpus(allowed, f"affinity of {present}" if allowed < present else "")
 
 
-def cpu_quota(root: Path = CGROUP_ROOT, membership: Path = MEMBERSHIP) -> float | None:
-    """Return the processors granted by cgroup v2 or v1, or None without a limit.
+def cpu_quota(root: Path = CGROUP_ROOT, membership: Path = MEMBERSHIP) -> Quota | None:
+    """Return the smallest limit of the process's cgroups, or None without one.
 
     A container sees its own cgroup as the root; a service of systemd has one further down,
     and each cgroup on the way to it may have a limit.
     """
-    limits = [_version_2(folder) for folder in _folders(root, membership)]
-    limits.append(_version_1(root))
-    return min((limit for limit in limits if limit is not None), default=None)
+    return min(_quotas(root, membership), default=None)
 
 
-def _folders(root: Path, membership: Path) -> list[Path]:
-    """Return the folders of the process's cgroup of version 2, up to the root."""
+def _quotas(root: Path, membership: Path) -> Iterator[Quota]:
+    for folder in _folders(root, membership, ""):
+        quota, _, period = _read(folder / "cpu.max").strip().partition(" ")
+        yield from _quota(quota, period, "cpu.max")
+    for mount in _VERSION_1_MOUNTS:
+        for folder in _folders(root / mount, membership, "cpu"):
+            file = "cpu.cfs_quota_us"
+            yield from _quota(_read(folder / file), _read(folder / "cpu.cfs_period_us"), file)
+
+
+def _folders(root: Path, membership: Path, controller: str) -> list[Path]:
+    """Return the folders of the process's cgroup under a mount point, up to the mount point.
+
+    Args:
+        root: the mount point.
+        membership: a line ``number:controllers:path`` for each hierarchy.
+        controller: of version 1; empty for version 2.
+    """
     for line in _read(membership).splitlines():
-        if line.startswith("0::/"):
-            below = Path(line.removeprefix("0::/"))
+        _, _, hierarchy = line.partition(":")
+        controllers, _, path = hierarchy.partition(":")
+        if controller in controllers.split(","):
+            below = PurePosixPath(path.lstrip("/"))
             return [root / below, *(root / parent for parent in below.parents)]
     return [root]
 
@@ -53,22 +99,11 @@ def _affinity() -> int:
     return os.cpu_count() or 1  # pragma: no cover -- macOS and Windows
 
 
-def _version_2(root: Path) -> float | None:
-    words = _read(root / "cpu.max").split()
-    return _ratio(*words) if len(words) == 2 else None
-
-
-def _version_1(root: Path) -> float | None:
-    quota = _read(root / "cpu" / "cpu.cfs_quota_us").strip()
-    period = _read(root / "cpu" / "cpu.cfs_period_us").strip()
-    return _ratio(quota, period)
-
-
-def _ratio(quota: str, period: str) -> float | None:
-    """Divide; "max", "-1" and unreadable text mean no limit."""
-    if not (quota.isdecimal() and period.isdecimal()) or int(period) == 0:
-        return None
-    return int(quota) / int(period)
+def _quota(quota: str, period: str, file: str) -> Iterator[Quota]:
+    """Yield the limit; "max", "-1" and unreadable text mean none."""
+    quota, period = quota.strip(), period.strip()
+    if quota.isdecimal() and period.isdecimal() and int(period) > 0:
+        yield Quota(int(quota) / int(period), file)
 
 
 def _read(path: Path) -> str:

@@ -8,13 +8,13 @@ import structlog
 from service.board import Phase
 from service.commands import Commands
 from service.control import Control
-from service.cpus import available_cpus
 from service.decoding import Decoder
 from service.errors import ModelLoadError, NotReady, StartError
 from service.hub import Hub, OwnHub
 from service.loading import Loaded, OpenModel, load, predictor_of
 from service.metrics import Metrics
 from service.model import RunOptions, open_model, prepare_provider
+from service.plan import Plan, plan_alone
 from service.repository import Entry, Files, Repository, files_of, find_models
 from service.settings import Settings
 
@@ -28,6 +28,7 @@ class Service:
         settings: the operator's.
         open_model: opens one model file.
         hub: carries commands to every worker; by default this one is alone.
+        plan: of processes and threads; by default that of a process that is alone.
         metrics: of this worker; by default it is alone.
     """
 
@@ -36,9 +37,11 @@ class Service:
         settings: Settings,
         open_model: OpenModel = open_model,
         hub: Hub | None = None,
+        plan: Plan | None = None,
         metrics: Metrics | None = None,
     ) -> None:
         self.settings = settings
+        self.plan = plan_alone(settings) if plan is None else plan
         self.metrics = Metrics() if metrics is None else metrics
         self.draining = asyncio.Event()
         self.start_error: StartError | None = None
@@ -47,7 +50,7 @@ class Service:
         self._repository = Repository()
         self._control = Control(
             self._repository,
-            lambda: find_models(settings.models, _log_ignored),
+            lambda: find_models(settings.models, _say_nothing),
             self._load,
             self._publish,
             settings.grace_s,
@@ -55,10 +58,7 @@ class Service:
         self.commands = Commands(
             OwnHub() if hub is None else hub, self._control, allowed=settings.control_plane
         )
-        self.decoder = Decoder(
-            settings.decode_threads or available_cpus(),
-            settings.max_queue_size,
-        )
+        self.decoder = Decoder(self.plan.decode_threads, settings.max_queue_size)
 
     @property
     def phase(self) -> Phase:
@@ -163,7 +163,10 @@ class Service:
             batch_ms=loaded.batch_ms,
         )
         metrics = self.metrics.model(entry.name, entry.version)
-        return entry.ready(predictor_of(loaded, self.settings, self.decoder, metrics), files)
+        return entry.ready(
+            predictor_of(loaded, self.settings, self.decoder, metrics, runners=self.plan.runners),
+            files,
+        )
 
     def _open(self, entry: Entry) -> tuple[Files, Loaded]:
         # Before it is read: what changes under the reader is then read again by the next load.
@@ -172,11 +175,7 @@ class Service:
 
     def _run_options(self) -> RunOptions:
         settings = self.settings
-        return RunOptions(
-            settings.provider,
-            settings.intra_op_threads or available_cpus(),
-            settings.cuda_cpu_fallback,
-        )
+        return RunOptions(settings.provider, self.plan.intra_op_threads, settings.cuda_cpu_fallback)
 
     def _failed(self, entry: Entry, reason: str) -> Entry:
         log.warning("model failed", model=entry.name, version=entry.version, reason=reason)
@@ -199,3 +198,7 @@ class Service:
 
 def _log_ignored(folder: str, reason: str) -> None:
     log.warning("folder ignored", folder=folder, reason=reason)
+
+
+def _say_nothing(_folder: str, _reason: str) -> None:
+    """Ignore a folder that the start told of."""
