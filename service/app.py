@@ -16,6 +16,7 @@ from service.metrics import Metrics
 from service.middleware import Observation, SecurityHeaders
 from service.model import open_model
 from service.plan import Plan
+from service.rpc.lifespan import grpc_beside
 from service.settings import Settings
 
 
@@ -42,7 +43,8 @@ def create_app(
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         await service.start()
         try:
-            yield
+            async with grpc_beside(service, shared=(settings.workers or 1) > 1):
+                yield
         finally:
             await service.close()
 

@@ -3,6 +3,7 @@
 from service.control import Control
 from service.errors import ControlPlaneOff, LoadFailed, ModelNotFound, ServiceError
 from service.hub import Answer, Command, Hub
+from service.repository import Entry
 
 
 class Commands:
@@ -16,6 +17,7 @@ class Commands:
 
     def __init__(self, hub: Hub, control: Control, *, allowed: bool) -> None:
         self._hub = hub
+        self._control = control
         self._actions = {"load": control.load, "unload": control.unload}
         self._allowed = allowed
         hub.on_command = self._obey
@@ -48,6 +50,14 @@ class Commands:
             LoadFailed: a worker could not, and why.
         """
         await self._everywhere({"unload": name})
+
+    async def not_loaded(self) -> list[Entry]:
+        """Return what could be loaded and is not there yet; nothing if nobody may load it.
+
+        Raises:
+            LoadFailed: the repository's folder cannot be listed.
+        """
+        return await self._control.not_loaded() if self._allowed else []
 
     async def _everywhere(self, command: Command) -> None:
         self.require_allowed()

@@ -6,6 +6,7 @@ its last request. A model that cannot be loaded changes nothing for those that a
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
 
 import structlog
 
@@ -81,6 +82,20 @@ class Control:
         await self._retired(name)
         log.info("model unloaded", model=name)
 
+    async def not_loaded(self) -> list[Entry]:
+        """Return what came into the repository's folder and waits for a load.
+
+        Raises:
+            LoadFailed: the folder cannot be listed.
+        """
+        models = self._repository.models
+        found = await asyncio.to_thread(self._list)
+        return [
+            replace(entry, state="unavailable", reason="not loaded yet")
+            for entry in found
+            if entry.version not in models.get(entry.name, {})
+        ]
+
     async def close(self) -> None:
         """Change nothing from now on; return when what goes is gone."""
         async with self._changing:
@@ -91,11 +106,14 @@ class Control:
         if self._closed:
             raise NotReady("the server is closing")
 
-    def _versions(self, name: str) -> list[Entry]:
+    def _list(self) -> list[Entry]:
         try:
-            found = [entry for entry in self._find() if entry.name == name]
+            return list(self._find())
         except StartError:  # its message names the folder
             raise LoadFailed("the model repository cannot be listed") from None
+
+    def _versions(self, name: str) -> list[Entry]:
+        found = [entry for entry in self._list() if entry.name == name]
         if not found:
             raise ModelNotFound("the model repository has no folder of this name with a version")
         return found

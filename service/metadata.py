@@ -8,7 +8,14 @@ from service.signature import TensorSpec
 
 PLATFORM = "onnx_onnxv1"
 
-EXTENSIONS: tuple[str, ...] = ()
+EXTENSIONS = (
+    "binary_tensor_data",
+    "classification",
+    "model_configuration",
+    "model_repository",
+    "model_repository(unload_dependents)",
+    "statistics",
+)
 """Those of Triton's extensions of the protocol that clients find here."""
 
 

@@ -142,13 +142,13 @@ class ModelMetadata(Document):
     outputs: list[Tensor]
 
 
-class _Open(BaseModel):
+class OpenDocument(BaseModel):
     """A JSON object of a request: members that the protocol does not name are ignored."""
 
     model_config = ConfigDict(extra="allow")
 
 
-class RequestInput(_Open):
+class RequestInput(OpenDocument):
     """One input tensor."""
 
     name: str
@@ -158,14 +158,14 @@ class RequestInput(_Open):
     parameters: Parameters | None = None
 
 
-class RequestedOutput(_Open):
+class RequestedOutput(OpenDocument):
     """One output that is asked for."""
 
     name: str
     parameters: Parameters | None = None
 
 
-class InferenceRequest(_Open):
+class InferenceRequest(OpenDocument):
     """A request of the Open Inference Protocol."""
 
     # Without it the page makes up one that no server takes.

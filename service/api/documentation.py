@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from starlette.responses import JSONResponse, Response
 
-from service import schemas
+from service import schemas, triton_schemas, v1_schemas
 from service.errors import InternalError, ServiceError
 from service.problems import PLAIN_JSON, PROBLEM_JSON, protocol, title
 
@@ -36,6 +36,7 @@ def add(
     errors: Sequence[type[ServiceError]] = (),
     query: Sequence[dict[str, Any]] = (),
     body: dict[str, Any] | None = None,
+    body_required: bool = True,
     response_class: type[Response] = JSONResponse,
 ) -> None:
     """Add one endpoint to the app, with everything that its page says.
@@ -49,11 +50,12 @@ def add(
         errors: that it may answer besides an internal error.
         query: OpenAPI parameters of the query.
         body: OpenAPI content of the request body.
+        body_required: whether it may not be empty.
         response_class: of a 200 that is not JSON.
     """
     extra: dict[str, Any] = {"parameters": [*_path_parameters(path), *query]}
     if body is not None:
-        extra["requestBody"] = {"required": True, "content": body}
+        extra["requestBody"] = {"required": body_required, "content": body}
     success: dict[str, Any] = {"description": "The answer."}
     if answer is not None:
         success["model"] = answer
@@ -99,7 +101,14 @@ def add_components(app: FastAPI) -> None:
 
 
 def _components() -> dict[str, Any]:
-    documents = (schemas.Problem, schemas.InferenceError, schemas.InferenceRequest)
+    documents = (
+        schemas.Problem,
+        schemas.InferenceError,
+        schemas.InferenceRequest,
+        triton_schemas.IndexRequest,
+        triton_schemas.ControlRequest,
+        v1_schemas.V1Request,
+    )
     _, definitions = models_json_schema(
         [(document, "validation") for document in documents], ref_template=_REFERENCE
     )

@@ -1,0 +1,155 @@
+"""Triton's extensions for those who look after models: configuration, statistics, repository.
+
+https://github.com/triton-inference-server/server, ``docs/protocol/``.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any
+
+import orjson
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service import errors
+from service import triton_schemas as schemas
+from service.api.documentation import add, reference
+from service.api.exchange import json_answer, read_body, service_of
+from service.errors import InvalidJSON, InvalidRequest
+from service.model_config import model_config
+from service.repository import Entry
+from service.tensors import brief
+
+_LOOK_UP = (errors.ModelNotFound, errors.VersionNotFound, errors.ModelNotReady, errors.NotReady)
+_BODY = (
+    errors.InvalidJSON,
+    errors.InvalidRequest,
+    errors.BodyTooLarge,
+    errors.BodyTimeout,
+    errors.UnsupportedEncoding,
+    errors.InvalidEncoding,
+)
+_CONTROL = (errors.ControlPlaneOff, errors.ModelNotFound, errors.LoadFailed, errors.NotReady)
+_STATES = {"ready": "READY", "loading": "LOADING"}
+
+
+def add_endpoints(app: FastAPI) -> None:
+    """Add the endpoints of this module."""
+    statistics = schemas.ModelStatistics
+    # Before the endpoint of a model: "stats" would be one.
+    add(app, "GET", "/v2/models/stats", all_stats, answer=statistics, errors=(errors.NotReady,))
+    for prefix in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}"):
+        add(app, "GET", f"{prefix}/config", config, answer=schemas.ModelConfig, errors=_LOOK_UP)
+        add(app, "GET", f"{prefix}/stats", stats, answer=statistics, errors=_LOOK_UP)
+    add(
+        app,
+        "POST",
+        "/v2/repository/index",
+        index,
+        answer=schemas.RepositoryIndex,
+        errors=(*_BODY, errors.NotReady),
+        body={"application/json": {"schema": reference(schemas.IndexRequest)}},
+        body_required=False,
+    )
+    for command in (load, unload):
+        add(
+            app,
+            "POST",
+            f"/v2/repository/models/{{name}}/{command.__name__}",
+            command,
+            answer=schemas.Done,
+            errors=(*_BODY, *_CONTROL),
+            body={"application/json": {"schema": reference(schemas.ControlRequest)}},
+            body_required=False,
+        )
+
+
+async def config(request: Request) -> Response:
+    """Show a model's configuration as Triton's clients read it."""
+    service = service_of(request)
+    entry, predictor = service.repository.serving(**request.path_params)
+    return json_answer(model_config(entry, predictor, service.settings))
+
+
+async def all_stats(request: Request) -> Response:
+    """Show what every model has done since the start."""
+    return _statistics(request, [each for each in service_of(request).repository if each.predictor])
+
+
+async def stats(request: Request) -> Response:
+    """Show what a model has done since the start, by version."""
+    repository = service_of(request).repository
+    name, version = request.path_params["name"], request.path_params.get("version")
+    entry, _ = repository.serving(name, version)
+    versions = [entry] if version else repository.versions(name).values()
+    return _statistics(request, [each for each in versions if each.predictor])
+
+
+async def index(request: Request) -> Response:
+    """List every version with its state; `{"ready": true}` leaves out those that cannot answer."""
+    service = service_of(request)
+    only_ready = (await _document(request)).get("ready", False)
+    if not isinstance(only_ready, bool):
+        raise InvalidRequest("ready must be true or false")
+    entries = [*service.repository, *([] if only_ready else await service.commands.not_loaded())]
+    return json_answer([_indexed(each) for each in entries if each.predictor or not only_ready])
+
+
+async def load(request: Request) -> Response:
+    """Serve what is in a model's folder now; what cannot be loaded leaves what was served."""
+    return await _command(request, service_of(request).commands.load, known=())
+
+
+async def unload(request: Request) -> Response:
+    """Serve a model no longer; requests that came before are answered first."""
+    # No model of ours depends on another, so it makes no difference.
+    return await _command(
+        request, service_of(request).commands.unload, known=("unload_dependents",)
+    )
+
+
+async def _command(
+    request: Request, command: Callable[[str], Awaitable[None]], known: Sequence[str]
+) -> Response:
+    service = service_of(request)
+    service.commands.require_allowed()
+    parameters = (await _document(request)).get("parameters") or {}
+    for name in _object("parameters", parameters):
+        if name not in known:
+            raise InvalidRequest(
+                f"parameters.{brief(name)} is not supported: a model is served as its folder is"
+            )
+    service.require_ready()
+    await command(request.path_params["name"])
+    return json_answer({})
+
+
+async def _document(request: Request) -> dict[str, Any]:
+    """Return the JSON object of a body that may be empty."""
+    body = await read_body(request.scope, request.receive, service_of(request))
+    try:
+        return _object("the request", orjson.loads(body or b"{}"))
+    except orjson.JSONDecodeError as error:
+        raise InvalidJSON(f"the body is not JSON: {error.msg} at byte {error.pos}") from None
+
+
+def _object(field: str, item: object) -> dict[str, Any]:
+    if not isinstance(item, dict):
+        raise InvalidRequest(f"{field} must be a JSON object")
+    return item
+
+
+def _statistics(request: Request, entries: Iterable[Entry]) -> Response:
+    metrics = service_of(request).metrics
+    return json_answer(
+        {"model_stats": [metrics.statistics(entry.name, entry.version) for entry in entries]}
+    )
+
+
+def _indexed(entry: Entry) -> dict[str, Any]:
+    return {
+        "name": entry.name,
+        "version": entry.version,
+        "state": _STATES.get(entry.state, "UNAVAILABLE"),
+        "reason": entry.reason or "",
+    }

@@ -1,0 +1,123 @@
+"""TensorFlow Serving's REST protocol, which is KServe's first one as well.
+
+https://github.com/tensorflow/serving, ``tensorflow_serving/g3doc/api_rest.md``;
+https://kserve.github.io/website/docs/concepts/architecture/data-plane/v1-protocol
+"""
+
+import functools
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service import errors
+from service import v1_schemas as schemas
+from service.api.direct import add_direct
+from service.api.documentation import add, reference
+from service.api.exchange import Exchange, json_answer, service_of
+from service.lifecycle import Service
+from service.predictor import Predictor
+from service.repository import Entry
+from service.signature import Tensors
+from service.v1_request import V1Request, read_v1_request
+from service.v1_response import write_v1_response
+
+# Bytes that are read within about a millisecond, the price of waking a thread and of being woken.
+_SMALL_BODY = 16 * 2**10
+
+_KNOWN = (errors.ModelNotFound, errors.VersionNotFound, errors.NotReady)
+_PREDICT = (
+    *_KNOWN,
+    errors.ModelNotReady,
+    errors.InvalidJSON,
+    errors.InvalidRequest,
+    errors.InvalidTensor,
+    errors.BatchTooLarge,
+    errors.InvalidImage,
+    errors.UnsupportedImage,
+    errors.ImageTooLarge,
+    errors.BodyTooLarge,
+    errors.BodyTimeout,
+    errors.UnsupportedEncoding,
+    errors.InvalidEncoding,
+    errors.QueueFull,
+    errors.InferenceFailed,
+    errors.OutputNotFinite,
+    errors.ShuttingDown,
+    errors.DeadlineExceeded,
+)
+_BODY = {"application/json": {"schema": reference(schemas.V1Request)}}
+
+# A version that is not served is at its end, and its error says why.
+_STATES = {"ready": "AVAILABLE", "loading": "LOADING"}
+
+
+def add_endpoints(app: FastAPI) -> None:
+    """Add the endpoints of this module."""
+    add(app, "GET", "/v1/models", models, answer=schemas.V1Models, errors=(errors.NotReady,))
+    for prefix in ("/v1/models/{name}", "/v1/models/{name}/versions/{version}"):
+        add(app, "GET", prefix, status, answer=schemas.V1Status, errors=_KNOWN)
+        add_direct(
+            app,
+            f"{prefix}:predict",
+            predict,
+            answer=schemas.V1Answer,
+            errors=_PREDICT,
+            body=_BODY,
+        )
+
+
+async def models(request: Request) -> Response:
+    """List the names of the models."""
+    return json_answer({"models": list(service_of(request).repository.models)})
+
+
+async def status(request: Request) -> Response:
+    """Say whether a model can answer, and in which state its versions are."""
+    repository = service_of(request).repository
+    name, version = request.path_params["name"], request.path_params.get("version")
+    entry = repository.entry(name, version)
+    versions = [entry] if version else list(repository.versions(name).values())[::-1]
+    return json_answer(
+        {
+            "name": name,
+            "ready": entry.predictor is not None,
+            "model_version_status": [_state(each) for each in versions],
+        }
+    )
+
+
+async def predict(exchange: Exchange) -> None:
+    """Run a model on `instances`, row by row, or on `inputs`, tensor by tensor."""
+    service = exchange.service
+    entry, predictor = service.repository.serving(exchange.name, exchange.version)
+    with entry.in_use:
+        body = await exchange.read_body()
+        asked, outputs = await exchange.while_connected(_predict(service, predictor, body))
+        specs = predictor.model.signature.outputs
+        await exchange.answer(write_v1_response(asked.rows, specs, outputs))
+
+
+async def _predict(
+    service: Service, predictor: Predictor, body: bytes
+) -> tuple[V1Request, Tensors]:
+    deadline = predictor.deadline()
+    model = predictor.model
+    image = model.manifest.image if model.manifest else None
+    read = functools.partial(read_v1_request, body, model.signature, image)
+    small = len(body) <= _SMALL_BODY
+    asked = read() if small else await service.decoder.decode(read, deadline)
+    return asked, await predictor.infer(asked.inputs, deadline)
+
+
+def _state(entry: Entry) -> dict[str, Any]:
+    failed = entry.state == "failed"
+    return {
+        "version": entry.version,
+        "state": _STATES.get(entry.state, "END"),
+        "status": {
+            "error_code": "UNKNOWN" if failed else "OK",
+            "error_message": entry.reason or "",
+        },
+    }
