@@ -43,7 +43,7 @@ def create_app(
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         await service.start()
         try:
-            async with grpc_beside(service, shared=(settings.workers or 1) > 1):
+            async with grpc_beside(service):
                 yield
         finally:
             await service.close()

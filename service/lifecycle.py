@@ -124,7 +124,7 @@ class Service:
         predictors = [entry.predictor for entry in self._repository if entry.predictor]
         for predictor in predictors:
             predictor.stop_admitting()
-        grace_s = self._grace_left()
+        grace_s = self.grace_left()
         drained = await asyncio.gather(*(each.close(grace_s) for each in predictors))
         self.decoder.close()
         self._enter(Phase.CLOSED)
@@ -134,7 +134,7 @@ class Service:
     def _enter(self, phase: Phase) -> None:
         self.metrics.slot.phase = phase
 
-    def _grace_left(self) -> float:
+    def grace_left(self) -> float:
         """Return the seconds that are left of the grace time, which began with the drain."""
         if self._drained_since is None:
             return self.settings.grace_s

@@ -1,0 +1,36 @@
+"""One inference request, however it came: decoded, run, and counted in its model's metrics."""
+
+from service.inference_request import InferenceRequest
+from service.predictor import Predictor
+from service.signature import Tensors
+from service.timing import Timing
+
+
+async def infer(
+    predictor: Predictor, request: InferenceRequest, timing: Timing, deadline: float
+) -> Tensors:
+    """Return every output of the model.
+
+    Args:
+        predictor: whose signature the request fits.
+        request: of tensors, or of encoded images.
+        timing: told the seconds of each stage.
+        deadline: on the clock of ``time.monotonic``.
+
+    Raises:
+        ContentError, CapacityError, RunError: as the stages say.
+    """
+    rows, ok = 0, False
+    try:
+        inputs = request.inputs
+        if request.images is not None:
+            inputs = await predictor.image_tensors(request.images, timing, deadline)
+        outputs = await predictor.infer(inputs, timing, deadline)
+        rows, ok = _rows(predictor, inputs), True
+        return outputs
+    finally:
+        predictor.metrics.request(timing, rows, ok)
+
+
+def _rows(predictor: Predictor, inputs: Tensors) -> int:
+    return len(next(iter(inputs.values()))) if predictor.batches else 1

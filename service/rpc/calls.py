@@ -1,0 +1,136 @@
+"""Around every method: request id, errors to statuses, counts, log line, trailing metadata."""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal
+
+import grpc  # type: ignore[import-untyped]  # the wheel has no types
+import structlog
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # nor has this
+
+from service.errors import InternalError, InvalidRequest, RunError, ServiceError
+from service.metrics import Metrics
+from service.request_id import RequestIds
+from service.rpc.messages import Message
+from service.rpc.status import status_code
+from service.timing import Timing
+
+log = structlog.get_logger()
+
+REQUEST_ID = "x-request-id"
+SERVER_TIMING = "server-timing"
+
+# Calls are counted under the HTTP status of what happened, so that both roads add up.
+_OK = 200
+_CLIENT_CLOSED_REQUEST = 499  # nginx's number
+
+_UNEXPECTED = InternalError("an unexpected error; the log has it under the request id")
+
+
+class Call:
+    """What a client sent beside its message, and what goes back beside the answer.
+
+    Args:
+        context: gRPC's.
+        request_id: the client's or a new one.
+    """
+
+    def __init__(self, context: Any, request_id: str) -> None:
+        self.request_id = request_id
+        self.timing = Timing()
+        self._context = context
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How long the client waits yet; None if it named no deadline."""
+        seconds: float | None = self._context.time_remaining()
+        return seconds
+
+    def trailing_metadata(self) -> tuple[tuple[str, str], ...]:
+        """Return what is sent behind an answer or an error."""
+        timing = self.timing.server_timing().decode("ascii")
+        return (REQUEST_ID, self.request_id), (SERVER_TIMING, timing)
+
+
+Method = Callable[[Message, Call], Awaitable[Message]]
+"""Answers a message, or raises a ``ServiceError``."""
+
+
+class Observer:
+    """Makes methods into handlers of a gRPC server.
+
+    Args:
+        metrics: told of each call.
+        access_log: which calls are a line in the log.
+    """
+
+    def __init__(self, metrics: Metrics, access_log: Literal["all", "errors", "none"]) -> None:
+        self._metrics = metrics
+        self._access_log = access_log
+        self._ids = RequestIds()
+
+    def handler(self, name: str, request: Message, method: Method) -> Any:
+        """Return the handler of one method.
+
+        Args:
+            name: the method's.
+            request: the class of its messages.
+            method: answers one.
+        """
+
+        async def serve(body: bytes, context: Any) -> bytes:
+            began = time.perf_counter()
+            call = Call(context, self._request_id(context))
+            # Each call runs in a task, and so in a context, of its own.
+            structlog.contextvars.bind_contextvars(request_id=call.request_id)
+            status = _CLIENT_CLOSED_REQUEST
+            try:
+                answer: bytes = (await method(_parse(request, body), call)).SerializeToString()
+                context.set_trailing_metadata(call.trailing_metadata())
+                status = _OK
+            except Exception as error:
+                ours = _ours(error)
+                status = ours.status
+                await context.abort(status_code(type(ours)), str(ours), call.trailing_metadata())
+                raise  # for the types: abort does
+            finally:
+                self._record(name, status, time.perf_counter() - began)
+            return answer
+
+        # Bytes in and out: a message that cannot be read is told in our words, and counted.
+        return grpc.unary_unary_rpc_method_handler(serve)
+
+    def _request_id(self, context: Any) -> str:
+        for name, value in context.invocation_metadata():
+            if name == REQUEST_ID:
+                return self._ids.choose(value)
+        return self._ids.choose(None)
+
+    def _record(self, name: str, status: int, seconds: float) -> None:
+        route = f"grpc {name}"
+        self._metrics.request(route, status, seconds)
+        if self._access_log == "all" or (self._access_log == "errors" and status != _OK):
+            log.info(
+                "request",
+                method="grpc",
+                path=name,
+                status=status,
+                milliseconds=round(seconds * 1000, 3),
+            )
+
+
+def _parse(request: Message, body: bytes) -> Message:
+    try:
+        return request.FromString(body)
+    except DecodeError:
+        raise InvalidRequest("the message is not one of this method") from None
+
+
+def _ours(error: Exception) -> ServiceError:
+    """Return the error that a client is told of; the others stay in the log."""
+    if not isinstance(error, ServiceError):
+        log.error("unexpected error", exc_info=error)
+        return _UNEXPECTED
+    if isinstance(error, RunError):
+        log.error("run failed", code=error.code, reason=str(error), cause=repr(error.__cause__))
+    return error

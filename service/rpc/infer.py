@@ -1,0 +1,40 @@
+"""``ModelInfer``: from a message to the batcher and back."""
+
+from service.inference import infer
+from service.lifecycle import Service
+from service.rpc.calls import Call
+from service.rpc.messages import Message
+from service.rpc.reading import read_infer
+from service.rpc.writing import write_infer
+
+
+class Inference:
+    """Runs models for calls.
+
+    Args:
+        service: whose models run.
+        messages: the protocol's message classes.
+    """
+
+    def __init__(self, service: Service, messages: Message) -> None:
+        self._service = service
+        self._messages = messages
+
+    async def infer(self, message: Message, call: Call) -> Message:
+        """Run a model on tensors or encoded images."""
+        version = message.model_version or None
+        entry, predictor = self._service.repository.serving(message.model_name, version)
+        manifest = predictor.model.manifest
+        image, labels = (manifest.image, manifest.labels) if manifest else (None, None)
+        asked = read_infer(message, predictor.model.signature, image)
+        with entry.in_use:
+            deadline = predictor.deadline(_shortest(asked.timeout_s, call.seconds_left))
+            outputs = await infer(predictor, asked, call.timing, deadline)
+        answer = self._messages.ModelInferResponse(
+            model_name=entry.name, model_version=entry.version
+        )
+        return write_infer(answer, asked, outputs, labels)
+
+
+def _shortest(*seconds: float | None) -> float | None:
+    return min((each for each in seconds if each is not None), default=None)

@@ -1,0 +1,111 @@
+"""The gRPC server beside the HTTP server, on the same event loop.
+
+It begins once the models are ready, and ends before they are freed: health says at once that
+it drains, no call is taken any more, and those that were are answered.
+"""
+
+import asyncio
+import os
+from types import MappingProxyType
+
+# Before the import: it writes past our logs, and what fails is raised as well.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # noqa: TID251 -- set, not read
+
+from grpc import aio  # type: ignore[import-untyped]  # the wheel has no types
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
+from grpc_reflection.v1alpha import reflection, reflection_pb2  # type: ignore[import-untyped]  # nor have these
+
+from service.lifecycle import Service
+from service.rpc.address import refusal, target
+from service.rpc.calls import Observer
+from service.rpc.messages import SERVICE, protocol
+from service.rpc.methods import Methods
+
+# A peer that is silent for a minute is asked whether it lives, so that a call of a dead one
+# does not hold its place for gRPC's two hours.
+_PING_AFTER_MS = 60_000
+_PING_TIMEOUT_MS = 20_000
+
+# A client may ask every ten seconds, what most keep-alive guides set; gRPC takes pings more
+# often than every five minutes for abuse and closes the connection.
+_CLIENT_PING_INTERVAL_MS = 10_000
+
+# Beside the calls that wait in a queue, those that look after the server: health watches.
+_CALLS_BESIDE_QUEUE = 100
+
+_OPTIONS = MappingProxyType(
+    {
+        "grpc.keepalive_time_ms": _PING_AFTER_MS,
+        "grpc.keepalive_timeout_ms": _PING_TIMEOUT_MS,
+        "grpc.keepalive_permit_without_calls": 1,
+        "grpc.http2.min_ping_interval_without_data_ms": _CLIENT_PING_INTERVAL_MS,
+        # How large an answer may be is the models' matter, as it is over HTTP.
+        "grpc.max_send_message_length": -1,
+    }
+)
+
+
+class RpcServer:
+    """Serves the protocol, its health and its reflection; made inside a running event loop.
+
+    Args:
+        service: started before and closed after this one.
+    """
+
+    def __init__(self, service: Service) -> None:
+        settings = service.settings
+        self._service = service
+        self._health = health.aio.HealthServicer()
+        options = _OPTIONS | {
+            # Alone, a port that is taken is refused.
+            "grpc.so_reuseport": int(service.plan.workers > 1),
+            "grpc.max_receive_message_length": settings.max_body_bytes,
+        }
+        self._server = aio.server(
+            options=tuple(options.items()),
+            maximum_concurrent_rpcs=settings.max_queue_size + _CALLS_BESIDE_QUEUE,
+        )
+        self._add_methods()
+        self._watch: asyncio.Task[None] | None = None
+
+    async def start(self) -> int:
+        """Listen; return the port.
+
+        Raises:
+            StartError: the address cannot be had.
+        """
+        host, port = self._service.settings.host, self._service.settings.grpc_port or 0
+        try:
+            bound: int = self._server.add_insecure_port(target(host, port))
+        except RuntimeError:
+            raise refusal(host, port, "the address is in use, or not of this machine") from None
+        await self._server.start()
+        self._watch = asyncio.create_task(self._tell_of_drain())
+        return bound
+
+    async def stop(self, grace_s: float) -> None:
+        """Take no call any more; what is not answered after ``grace_s`` seconds is cancelled."""
+        if self._watch is not None:
+            self._watch.cancel()
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(grace_s)
+
+    def _add_methods(self) -> None:
+        pool, messages = protocol()
+        observer = Observer(self._service.metrics, self._service.settings.access_log)
+        handlers = {
+            name: observer.handler(name, getattr(messages, f"{name}Request"), method)
+            for name, method in Methods(self._service, messages).table().items()
+        }
+        self._server.add_registered_method_handlers(SERVICE, handlers)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        for file in (health_pb2, reflection_pb2):
+            pool.AddSerializedFile(file.DESCRIPTOR.serialized_pb)
+        names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._server, pool)
+
+    async def _tell_of_drain(self) -> None:
+        for name in ("", SERVICE):
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        await self._service.draining.wait()
+        await self._health.enter_graceful_shutdown()
