@@ -103,6 +103,10 @@ class Settings(BaseSettings):
         le=LARGEST_IMAGE_PIXELS,
         description="Pixels of one image, checked before it is decoded.",
     )
+    scaled_decoding: bool = Field(
+        default=False,
+        description="Decode large JPEGs smaller, faster than training did and nearly the same.",
+    )
     top_k: int = Field(
         default=5,
         ge=1,
