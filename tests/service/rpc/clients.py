@@ -38,15 +38,15 @@ class Client:
         request = getattr(protocol().messages, f"{method}Request")
         return await self.call(method, request(**fields))
 
-    async def infer(self, model: str, inputs: Mapping[str, Any], **fields: Any) -> Any:
+    async def infer(self, model: str, given: Mapping[str, Any], /, **fields: Any) -> Any:
         """Infer on arrays, sent as raw bytes."""
-        return await self.call("ModelInfer", request(model, inputs, **fields))
+        return await self.call("ModelInfer", request(model, given, **fields))
 
 
-def request(model: str, inputs: Mapping[str, Any], **fields: Any) -> Any:
+def request(model: str, given: Mapping[str, Any], /, **fields: Any) -> Any:
     """A request with raw contents."""
-    stated = [tensor(name, array) for name, array in inputs.items()]
-    raw = [np.asarray(array).tobytes() for array in inputs.values()]
+    stated = [tensor(name, array) for name, array in given.items()]
+    raw = [np.asarray(array).tobytes() for array in given.values()]
     return protocol().messages.ModelInferRequest(
         **{"model_name": model, "inputs": stated, "raw_input_contents": raw} | fields
     )
