@@ -6,6 +6,7 @@ https://asgi.readthedocs.io/en/latest/specs/www.html
 """
 
 import asyncio
+import functools
 from collections.abc import Awaitable, Sequence
 from typing import Any, TypeVar
 
@@ -14,7 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from service.encodings import decompress
+from service.encodings import compress, decompress
 from service.errors import BodyTimeout, BodyTooLarge
 from service.lifecycle import Service
 from service.timing import Timing
@@ -22,7 +23,16 @@ from service.timing import Timing
 Answer = TypeVar("Answer")
 Headers = Sequence[tuple[bytes, bytes]]
 
+WHOLE_BODY = "foldserve.whole_body"
+"""The ASGI extension, of our connection, whose ``body`` is that of a request that came whole."""
+
 JSON = b"application/json"
+
+
+_NONE: dict[str, Any] = {}
+
+# What is unpacked within a fraction of a millisecond, even where it is repetitive.
+_SMALL_BODY = 2**10
 
 
 class Exchange:
@@ -85,6 +95,12 @@ class Exchange:
 
     async def answer(self, body: bytes, content_type: bytes = JSON, headers: Headers = ()) -> None:
         """Send a 200 answer, packed if the client asks for it."""
+        accepted = self.header(b"accept-encoding")
+        if accepted is not None:
+            body, coding = compress(body, accepted.decode("latin-1"))
+            if coding is not None:
+                packed = (b"content-encoding", coding.encode()), (b"vary", b"accept-encoding")
+                headers = [*headers, *packed]
         await self.send(200, body, [(b"content-type", content_type), *headers])
 
     async def send(self, status: int, body: bytes, headers: Headers) -> None:
@@ -121,9 +137,19 @@ async def read_body(scope: Scope, receive: Receive, service: Service) -> bytes:
     stated = _header(scope, b"content-length") or b"0"
     if stated.isdigit() and int(stated) > limit:
         raise BodyTooLarge(f"the body is larger than {limit} bytes")
-    body = await _receive_all(receive, limit, settings.request_timeout_s)
+    whole = scope.get("extensions", _NONE).get(WHOLE_BODY)
+    if whole is not None and len(whole["body"]) <= limit:
+        body: bytes = whole["body"]
+    else:
+        body = await _receive_all(receive, limit, settings.request_timeout_s)
     encoding = _header(scope, b"content-encoding")
-    return body if encoding is None else decompress(body, encoding.decode("latin-1"), limit)
+    if encoding is None:
+        return body
+    unpack = functools.partial(decompress, body, encoding.decode("latin-1"), limit)
+    if len(body) <= _SMALL_BODY:
+        return unpack()
+    deadline = asyncio.get_running_loop().time() + settings.request_timeout_s
+    return await service.decoder.decode(unpack, deadline)
 
 
 async def _receive_all(receive: Receive, limit: int, patience_s: float) -> bytes:

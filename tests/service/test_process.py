@@ -140,15 +140,14 @@ def test_a_client_that_hangs_up_while_its_request_waits_costs_no_run(models: Pat
         f"POST /v2/models/endless/infer HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     waiting = 'foldserve_waiting_rows{model="endless",version="1"}'
-    begun = 'foldserve_queue_seconds_count{model="endless",version="1"}'
     with server(models, WARM_UP="no", GRACE_S=0.1) as running, connect(running) as first:
         first.sendall(head.encode() + body)
-        while metric(running, begun) < 1:
-            pass  # the first request is on its way to its run, which does not end
-        with connect(running) as second:
+        with connect(running) as second, connect(running) as third:
             second.sendall(head.encode() + body)
-            while metric(running, waiting) < 1:
-                pass  # the second is on its way to the queue
+            third.sendall(head.encode() + body)
+            while metric(running, waiting) < 2:
+                pass  # one of them is in its run, which does not end; the others are on their way
+            first.close()
         deadline = time.monotonic() + PATIENCE_S
         while metric(running, waiting):
             assert time.monotonic() < deadline, "the request of a client that is gone still waits"
