@@ -25,8 +25,8 @@ def split_body(
     """Return the bytes of each tensor behind a body's JSON, without a copy.
 
     Args:
-        sizes: of each tensor, where its number of bytes is stated, for the messages, and what is
-            stated there; None for a tensor that has none.
+        sizes: where each tensor stands, for the messages, and its ``binary_data_size``, None for
+            a tensor without.
         body: the whole body.
         offset: where the JSON ends.
 
@@ -40,11 +40,13 @@ def split_body(
             data.append(None)
             continue
         if type(size) is not int or size < 0:
-            raise InvalidTensor(f"{field} must be a number of bytes, not {brief(size)}")
+            raise InvalidTensor(
+                f"{field}.parameters.binary_data_size must be a number of bytes, not {brief(size)}"
+            )
         if size > len(body) - offset:
             raise InvalidTensor(
-                f"{field} is {size}, the body holds {len(body) - offset} more bytes behind its"
-                " JSON, which ends where Inference-Header-Content-Length says"
+                f"{field}.parameters.binary_data_size is {size}, {len(body) - offset} bytes are"
+                " left behind the JSON, which ends where Inference-Header-Content-Length says"
             )
         data.append(memoryview(body)[offset : offset + size])
         offset += size

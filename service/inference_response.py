@@ -8,7 +8,8 @@ import orjson
 
 from service.binary import encode_binary
 from service.classification import classify
-from service.inference_request import InferenceRequest, WantedOutput
+from service.inference_request import InferenceRequest
+from service.request_outputs import WantedOutput
 from service.signature import Array, Tensors, TensorSpec
 from service.tensors import encode_values
 

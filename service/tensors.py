@@ -62,14 +62,14 @@ def decode_tensor(field: str, tensor: dict[str, Any], spec: TensorSpec) -> Array
         InvalidTensor: the tensor contradicts itself or the signature; names the field.
     """
     shape = stated_shape(field, tensor, spec)
-    values = flat_values(f"{field}.data", tensor.get("data"), shape)
+    field = f"{field}.data"
+    values = flat_values(field, tensor.get("data"), shape)
     if spec.datatype == "BYTES":
-        return _texts(f"{field}.data", values).reshape(shape)
-    data = [
-        _packed(f"{field}.data", values[i : i + _CHUNK], spec)
-        for i in range(0, len(values), _CHUNK)
-    ]
-    return np.ndarray(shape, spec.dtype, data[0] if len(data) == 1 else b"".join(data))
+        return _texts(field, values).reshape(shape)
+    if len(values) <= _CHUNK:
+        return np.ndarray(shape, spec.dtype, _packed(field, values, spec))
+    chunks = (values[i : i + _CHUNK] for i in range(0, len(values), _CHUNK))
+    return np.ndarray(shape, spec.dtype, b"".join([_packed(field, each, spec) for each in chunks]))
 
 
 def stated_shape(field: str, tensor: dict[str, Any], spec: TensorSpec) -> tuple[int, ...]:
@@ -89,7 +89,13 @@ def stated_shape(field: str, tensor: dict[str, Any], spec: TensorSpec) -> tuple[
             f"{field}.shape must be a list of {len(spec.shape)} sizes like {list(spec.wire_shape)}"
         )
     for i, size in enumerate(shape):
-        _check_size(field, i, size, spec.wire_shape[i])
+        if type(size) is not int or size < 0:
+            raise InvalidTensor(
+                f"{field}.shape[{i}] must be a size of 0 or more, not {brief(size)}"
+            )
+        expected = spec.wire_shape[i]
+        if size != expected and expected >= 0:
+            raise InvalidTensor(f"{field}.shape[{i}] must be {expected}, not {size}")
     if 0 in shape and math.prod(max(size, 1) for size in shape) > _LARGEST_EMPTY:
         raise InvalidTensor(f"{field}.shape is empty and too large beside its 0")
     return tuple(shape)
@@ -131,13 +137,6 @@ def brief(value: object) -> str:
     """Return a value of a request for a message, cut to a length that a log can bear."""
     text = repr(value) if isinstance(value, str | int | float | None) else type(value).__name__
     return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _check_size(field: str, i: int, size: object, expected: int) -> None:
-    if type(size) is not int or size < 0:
-        raise InvalidTensor(f"{field}.shape[{i}] must be a size of 0 or more, not {brief(size)}")
-    if size != expected and expected >= 0:
-        raise InvalidTensor(f"{field}.shape[{i}] must be {expected}, not {size}")
 
 
 def _flatten(field: str, data: list[Any], shape: tuple[int, ...]) -> list[Any]:

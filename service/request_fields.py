@@ -1,19 +1,55 @@
-"""The ``parameters`` of an inference request, of its inputs and of its outputs."""
+"""The fields that the JSON of an inference request has in more than one place."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
 from service.errors import InvalidRequest
+from service.signature import TensorSpec
 from service.tensors import brief
 
 Parameters = Mapping[str, Any]
+NamedObjects = Mapping[str, tuple[str, dict[str, Any]]]
+"""By name where an object of a request stands, for the messages, and the object."""
 
 # Parameters that change what an answer means: ignored, the client would read it wrongly. Those
 # that only ask how soon, like priority, are ignored as the protocol says.
 _UNSUPPORTED = ("sequence_id", "sequence_start", "sequence_end", "shared_memory_", "triton_")
 
 _NONE: Parameters = MappingProxyType({})
+
+
+def json_object(field: str, item: object) -> dict[str, Any]:
+    """Return an item that is a JSON object.
+
+    Raises:
+        InvalidRequest: it is not.
+    """
+    if not isinstance(item, dict):
+        raise InvalidRequest(f"{field} must be a JSON object")
+    return item
+
+
+def named_objects(field: str, items: object, known: Mapping[str, TensorSpec]) -> NamedObjects:
+    """Return the objects of a list by their names, in its order.
+
+    Raises:
+        InvalidRequest: it is no list of objects, a name is unknown or there twice.
+    """
+    if not isinstance(items, list):
+        raise InvalidRequest(f"{field} must be a list")
+    found: dict[str, tuple[str, dict[str, Any]]] = {}
+    for i, item in enumerate(items):
+        where = f"{field}[{i}]"
+        name = json_object(where, item).get("name")
+        if not isinstance(name, str) or name not in known:
+            raise InvalidRequest(
+                f"{where}.name {brief(name)} is none of {', '.join(map(repr, sorted(known)))}"
+            )
+        if name in found:
+            raise InvalidRequest(f"{where}.name {name!r} is there twice")
+        found[name] = (where, item)
+    return found
 
 
 def read_parameters(field: str, holder: dict[str, Any]) -> Parameters:
@@ -29,12 +65,10 @@ def read_parameters(field: str, holder: dict[str, Any]) -> Parameters:
     parameters = holder.get("parameters")
     if parameters is None:
         return _NONE
-    if not isinstance(parameters, dict):
-        raise InvalidRequest(f"{_path(field)} must be a JSON object")
-    for name in parameters:
+    for name in json_object(_path(field), parameters):
         if name.startswith(_UNSUPPORTED):
             raise InvalidRequest(f"{_path(field)}.{name} is not supported")
-    return parameters
+    return parameters  # type: ignore[no-any-return]  # an object, as was just seen
 
 
 def flag(field: str, parameters: Parameters, name: str, *, default: bool) -> bool:
