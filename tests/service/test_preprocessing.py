@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
 from service.errors import ImageTooLarge, InvalidImage, ServiceError, UnsupportedImage
 from service.manifest import ImageInput
-from service.preprocessing import covering_size, image_tensor
+from service.preprocessing import covering_size, image_tensor, small_image_tensor
 from tests.service.images import encoded, grey
 
 MAX_PIXELS = 1_000_000
@@ -119,6 +119,17 @@ def test_an_image_that_is_turned_by_its_exif_stands_upright() -> None:
     lying = picture([[0, 0], [0, 0], [255, 255]])
     data = encoded(lying, "PNG", exif=exif)
     assert tensor(data, spec(2, 3)).tolist() == [[[255, 0, 0], [255, 0, 0]]]
+
+
+@pytest.mark.parametrize("orientation", range(10))
+def test_every_orientation_is_that_of_pillow(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation  # 1 to 8 mean something
+    stored = noise(5, 7, 3)
+    data = encoded(stored, "PNG", exif=exif)
+    upright = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+    found = tensor(data, spec(upright.height, upright.width, "RGB", layout="NHWC"))
+    assert found.tobytes() == upright.tobytes()
 
 
 def test_transparency_lies_over_black() -> None:
@@ -265,3 +276,51 @@ def test_a_jpeg_that_passes_over_its_pixels_without_end_is_refused_before_it_is_
     assert (tensor(with_scans(64), spec()) == 7).all()
     with pytest.raises(InvalidImage, match="more than 64 scans"):
         tensor(with_scans(65), spec())
+
+
+def test_the_scans_of_a_jpeg_with_two_pictures_are_bounded_too() -> None:
+    pictures = [Image.new("L", (16, 16), level) for level in (7, 9)]
+    data = encoded(pictures[0], "MPO", save_all=True, append_images=pictures[1:])
+    assert (tensor(data, spec()) == 7).all(), "the first counts"
+    scan = data[data.index(b"\xff\xda") : data.index(b"\xff\xd9")]
+    with pytest.raises(InvalidImage, match="more than 64 scans"):
+        tensor(data + 63 * scan, spec())
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+@pytest.mark.parametrize("changes", [{}, {"layout": "NHWC"}, {"crop_fraction": 0.5}])
+def test_a_small_image_has_the_same_tensor_where_it_arrives(
+    kind: str, changes: dict[str, Any]
+) -> None:
+    data, expected = encoded(noise(24, 32, 3), kind), spec(16, 20, "RGB", **changes)
+    found = small_image_tensor(data, expected, MAX_PIXELS)
+    assert found is not None
+    assert np.array_equal(found, tensor(data, expected))
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        (Image.new("L", (65, 64)), spec()),
+        (noise(64, 64, 3), spec()),
+        (Image.new("L", (2, 2)), spec(65, 64)),
+        (Image.new("L", (2, 2)), spec(33, 33, crop_fraction=0.5)),
+        (Image.new("L", (1, 64)), spec(33, 33, crop_fraction=1.0)),
+        (Image.new("L", (64, 1)), spec(33, 33, crop_fraction=1.0)),
+    ],
+    ids=["pixels", "bytes", "input", "covering size", "sliver", "sliver on its side"],
+)
+def test_what_takes_long_is_not_small(image: Image.Image, expected: ImageInput) -> None:
+    data = encoded(image)
+    assert small_image_tensor(data, expected, MAX_PIXELS) is None
+    assert tensor(data, expected).size
+
+
+def test_a_small_body_that_is_no_image_is_refused_at_once() -> None:
+    for data, error in (
+        (b"", InvalidImage),
+        (b"hello", UnsupportedImage),
+        (grey(0), ImageTooLarge),
+    ):
+        with pytest.raises(error):
+            small_image_tensor(data, spec(), max_pixels=15)
