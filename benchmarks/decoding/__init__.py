@@ -1,0 +1,1 @@
+"""What a JPEG costs on its way to the tensor, by decoder."""
