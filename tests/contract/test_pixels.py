@@ -53,6 +53,10 @@ def upright_by_exif() -> bytes:
     return encoded(photo(), "JPEG", exif=exif)
 
 
+def two_pictures() -> bytes:
+    return encoded(photo(), "MPO", save_all=True, append_images=[photo().rotate(180)])
+
+
 def sixteen_bit() -> bytes:
     samples = np.asarray(photo().convert("L"), dtype=np.uint16) * 257
     return encoded(Image.fromarray(samples), "PNG")
@@ -61,6 +65,11 @@ def sixteen_bit() -> bytes:
 FILES: dict[str, Callable[[], bytes]] = {
     "JPEG": PHOTO.read_bytes,
     "grey JPEG": lambda: encoded(photo().convert("L"), "JPEG"),
+    "progressive JPEG": lambda: encoded(photo(), "JPEG", progressive=True),
+    "JPEG with whole colors": lambda: encoded(photo(), "JPEG", subsampling="4:4:4"),
+    "JPEG with colors halved in width": lambda: encoded(photo(), "JPEG", subsampling="4:2:2"),
+    "JPEG of odd sides": lambda: encoded(photo().crop((0, 0, 333, 201)), "JPEG"),
+    "JPEG with a second picture": two_pictures,
     "CMYK JPEG": lambda: encoded(photo().convert("CMYK"), "JPEG"),
     "JPEG turned by EXIF": upright_by_exif,
     "PNG": lambda: encoded(photo(), "PNG"),
@@ -91,7 +100,12 @@ def contents(file: str) -> bytes:
 
 
 def served(
-    data: bytes, color: str, geometry: tuple[int, int, str, float | None], layout: str = "NCHW"
+    data: bytes,
+    color: str,
+    geometry: tuple[int, int, str, float | None],
+    layout: str = "NCHW",
+    *,
+    scaled: bool = False,
 ) -> np.ndarray:
     height, width, resize_filter, crop_fraction = geometry
     channels = {"L": 1, "RGB": 3}[color]
@@ -109,7 +123,7 @@ def served(
             "crop_fraction": crop_fraction,
         }
     )
-    return service.preprocessing.image_tensor(data, spec, ALL_PIXELS)
+    return service.preprocessing.image_tensor(data, spec, ALL_PIXELS, scaled=scaled)
 
 
 def trained(data: bytes, color: str, geometry: tuple[int, int, str, float | None]) -> np.ndarray:
@@ -178,3 +192,16 @@ def test_the_comparison_sees_another_filter_and_another_crop(
     data = PHOTO.read_bytes()
     expected = trained(data, "RGB", GEOMETRIES["ImageNet"])
     assert not np.array_equal(served(data, "RGB", other), expected)
+
+
+@pytest.mark.parametrize("color", ["L", "RGB"])
+@pytest.mark.parametrize("geometry", ["small", "ImageNet", "uneven crop"])
+def test_scaled_decoding_is_within_a_grey_level_of_training_and_is_not_the_default(
+    color: str, geometry: str
+) -> None:
+    data = encoded(photo().resize((2400, 1801), Image.Resampling.LANCZOS), "JPEG", quality=90)
+    expected = trained(data, color, GEOMETRIES[geometry])
+    np.testing.assert_array_equal(served(data, color, GEOMETRIES[geometry]), expected)
+    difference = np.abs(served(data, color, GEOMETRIES[geometry], scaled=True) - expected)
+    assert 0 < difference.mean() < 1.0  # stated in service.scaled_decoding
+    assert difference.max() <= 20  # there, too

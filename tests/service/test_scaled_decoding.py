@@ -54,7 +54,8 @@ def levels(data: bytes, expected: ImageInput) -> np.ndarray:
     exact = image_tensor(data, expected, MAX_PIXELS)
     scaled = image_tensor(data, expected, MAX_PIXELS, scaled=True)
     assert (scaled.shape, scaled.dtype) == (exact.shape, exact.dtype)
-    return np.abs(scaled.astype(int) - exact.astype(int))
+    difference: np.ndarray = np.abs(scaled.astype(int) - exact.astype(int))
+    return difference
 
 
 def assert_near(found: np.ndarray) -> None:
