@@ -1,0 +1,1 @@
+"""Servers of ONNX models side by side: the same models, the same load, in one run."""

@@ -1,0 +1,29 @@
+"""What a load of requests found."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Load:
+    """A server under load.
+
+    Attributes:
+        requests: Answered with status 200.
+        errors: Answered otherwise, not in time, or not at all.
+        seconds: That it took.
+        p50_ms: Median latency.
+        p99_ms: Of a hundred requests, the second slowest.
+        late_p99_ms: How late the generator itself was with a request, 99 of 100 times.
+    """
+
+    requests: int
+    errors: int
+    seconds: float
+    p50_ms: float
+    p99_ms: float
+    late_p99_ms: float | None = None
+
+    @property
+    def rate(self) -> float:
+        """Requests answered in a second."""
+        return self.requests / self.seconds
