@@ -19,6 +19,7 @@ _CODES: Mapping[type[Exception], StatusCode] = MappingProxyType(
         errors.QueueFull: StatusCode.RESOURCE_EXHAUSTED,
         errors.DeadlineExceeded: StatusCode.DEADLINE_EXCEEDED,
         errors.RunError: StatusCode.INTERNAL,
+        errors.ControlPlaneOff: StatusCode.PERMISSION_DENIED,
         ServiceError: StatusCode.INTERNAL,
     }
 )
