@@ -4,10 +4,14 @@ from service.inference_request import InferenceRequest
 from service.predictor import Predictor
 from service.signature import Tensors
 from service.timing import Timing
+from service.v1_request import V1Request
 
 
 async def infer(
-    predictor: Predictor, request: InferenceRequest, timing: Timing, deadline: float
+    predictor: Predictor,
+    request: InferenceRequest | V1Request,
+    timing: Timing,
+    deadline: float,
 ) -> Tensors:
     """Return every output of the model.
 

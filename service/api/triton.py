@@ -113,8 +113,8 @@ async def _command(
 ) -> Response:
     service = service_of(request)
     service.commands.require_allowed()
-    parameters = (await _document(request)).get("parameters") or {}
-    for name in _object("parameters", parameters):
+    parameters = (await _document(request)).get("parameters")
+    for name in _object("parameters", {} if parameters is None else parameters):
         if name not in known:
             raise InvalidRequest(
                 f"parameters.{brief(name)} is not supported: a model is served as its folder is"

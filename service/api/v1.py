@@ -16,10 +16,12 @@ from service import v1_schemas as schemas
 from service.api.direct import add_direct
 from service.api.documentation import add, reference
 from service.api.exchange import Exchange, json_answer, service_of
+from service.inference import infer
 from service.lifecycle import Service
 from service.predictor import Predictor
 from service.repository import Entry
 from service.signature import Tensors
+from service.timing import Timing
 from service.v1_request import V1Request, read_v1_request
 from service.v1_response import write_v1_response
 
@@ -94,13 +96,15 @@ async def predict(exchange: Exchange) -> None:
     entry, predictor = service.repository.serving(exchange.name, exchange.version)
     with entry.in_use:
         body = await exchange.read_body()
-        asked, outputs = await exchange.while_connected(_predict(service, predictor, body))
+        asked, outputs = await exchange.while_connected(
+            _predict(service, predictor, body, exchange.timing)
+        )
         specs = predictor.model.signature.outputs
         await exchange.answer(write_v1_response(asked.rows, specs, outputs))
 
 
 async def _predict(
-    service: Service, predictor: Predictor, body: bytes
+    service: Service, predictor: Predictor, body: bytes, timing: Timing
 ) -> tuple[V1Request, Tensors]:
     deadline = predictor.deadline()
     model = predictor.model
@@ -108,7 +112,7 @@ async def _predict(
     read = functools.partial(read_v1_request, body, model.signature, image)
     small = len(body) <= _SMALL_BODY
     asked = read() if small else await service.decoder.decode(read, deadline)
-    return asked, await predictor.infer(asked.inputs, deadline)
+    return asked, await infer(predictor, asked, timing, deadline)
 
 
 def _state(entry: Entry) -> dict[str, Any]:
