@@ -16,6 +16,9 @@ NamedObjects = Mapping[str, tuple[str, dict[str, Any]]]
 # that only ask how soon, like priority, are ignored as the protocol says.
 _UNSUPPORTED = ("sequence_id", "sequence_start", "sequence_end", "shared_memory_", "triton_")
 
+# Longer than any that there is; the rest of a name is the client's invention.
+_LONGEST_NAME = 40
+
 _NONE: Parameters = MappingProxyType({})
 
 
@@ -67,7 +70,7 @@ def read_parameters(field: str, holder: dict[str, Any]) -> Parameters:
         return _NONE
     for name in json_object(_path(field), parameters):
         if name.startswith(_UNSUPPORTED):
-            raise InvalidRequest(f"{_path(field)}.{name} is not supported")
+            raise InvalidRequest(f"{_path(field)}.{name[:_LONGEST_NAME]} is not supported")
     return parameters  # type: ignore[no-any-return]  # an object, as was just seen
 
 
