@@ -29,7 +29,7 @@ def loaded_by(statement: str, root: Path) -> set[str]:
 @pytest.mark.parametrize(
     ("module", "never"),
     [
-        ("service.app", {"torch", "onnx", "onnxscript", "onnx_ir", "training", "export"}),
+        ("service.app", {"grpc", "torch", "onnx", "onnxscript", "onnx_ir", "training", "export"}),
         ("service.__main__", {"torch", "onnx", "onnxruntime", "fastapi", "training", "export"}),
         ("training.__main__", {"onnx", "onnxruntime", "fastapi", "service", "export"}),
         ("export.__main__", {"torch", "keras", "fastapi", "service"}),

@@ -1,7 +1,7 @@
 """A client of our own for the service's gRPC half, which runs in the same event loop."""
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,18 @@ from tests.service.apps import settings
 
 
 class Client:
-    """Calls methods by their names, with messages of keyword arguments."""
+    """Calls methods by their names, with messages of keyword arguments.
 
-    def __init__(self, channel: Any, app: FastAPI) -> None:
+    Args:
+        channel: to the service.
+        app: whose lifespan runs.
+        close: ends the lifespan, while the channel stays open.
+    """
+
+    def __init__(self, channel: Any, app: FastAPI, close: Callable[[], Awaitable[None]]) -> None:
         self.channel = channel
         self.app = app
+        self.close = close
 
     def call(self, method: str, message: Any = None, **options: Any) -> Any:
         """Begin a call; awaited, it gives the answer."""
@@ -82,8 +89,9 @@ async def calling(app: FastAPI, port: int) -> AsyncIterator[Client]:
     """Run the app's lifespan and give a client of its gRPC half."""
     unlimited = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
     channel = aio.insecure_channel(f"127.0.0.1:{port}", options=unlimited)
-    async with app.router.lifespan_context(app), channel:
-        yield Client(channel, app)
+    async with channel, AsyncExitStack() as life:
+        await life.enter_async_context(app.router.lifespan_context(app))
+        yield Client(channel, app, life.aclose)
 
 
 @asynccontextmanager
