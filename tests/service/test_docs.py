@@ -10,7 +10,7 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute
 
-from service import schemas
+from service import schemas, triton_schemas, v1_schemas
 from service.app import create_app
 from service.settings import Settings
 from tests.service.images import grey
@@ -22,15 +22,28 @@ ENDPOINTS = {
     "POST /models/{name}/versions/{version}/predict",
     "GET /models",
     "GET /models/{name}",
+    "GET /v2/models/stats",
+    "GET /v2/models/{name}/config",
+    "GET /v2/models/{name}/stats",
+    "GET /v2/models/{name}/versions/{version}/config",
+    "GET /v2/models/{name}/versions/{version}/stats",
+    "POST /v2/repository/index",
+    "POST /v2/repository/models/{name}/load",
+    "POST /v2/repository/models/{name}/unload",
     "GET /v2",
+    "GET /v2/models/{name}",
+    "GET /v2/models/{name}/ready",
+    "POST /v2/models/{name}/infer",
+    "GET /v2/models/{name}/versions/{version}",
+    "GET /v2/models/{name}/versions/{version}/ready",
+    "POST /v2/models/{name}/versions/{version}/infer",
+    "GET /v1/models",
+    "GET /v1/models/{name}",
+    "POST /v1/models/{name}:predict",
+    "GET /v1/models/{name}/versions/{version}",
+    "POST /v1/models/{name}/versions/{version}:predict",
     "GET /v2/health/live",
     "GET /v2/health/ready",
-    "GET /v2/models/{name}",
-    "GET /v2/models/{name}/versions/{version}",
-    "GET /v2/models/{name}/ready",
-    "GET /v2/models/{name}/versions/{version}/ready",
-    "POST /v2/models/{name}/infer",
-    "POST /v2/models/{name}/versions/{version}/infer",
     "GET /metrics",
 }
 
@@ -159,7 +172,14 @@ async def test_the_protocols_errors_are_described_in_its_shape(client: httpx.Asy
         ("/v2/health/ready", schemas.Ready),
         ("/v2/models/doubler", schemas.ModelMetadata),
         ("/v2/models/doubler/ready", schemas.ModelReady),
+        ("/v2/models/doubler/config", triton_schemas.ModelConfig),
+        ("/v2/models/brightness/config", triton_schemas.ModelConfig),
+        ("/v2/models/doubler/stats", triton_schemas.ModelStatistics),
+        ("/v2/models/stats", triton_schemas.ModelStatistics),
+        ("/v1/models", v1_schemas.V1Models),
+        ("/v1/models/doubler", v1_schemas.V1Status),
         ("/models/nothing", schemas.Problem),
+        ("/v1/nothing", schemas.InferenceError),
         ("/v2/nothing", schemas.InferenceError),
     ],
 )
@@ -179,3 +199,7 @@ async def test_real_answers_of_the_hot_endpoints_are_as_the_document_says(
     schemas.InferenceRequest.model_validate(request)
     inferred = await client.post("/v2/models/doubler/infer", json=request)
     schemas.InferenceResponse.model_validate_json(inferred.content)
+    rows = await client.post("/v1/models/doubler:predict", json={"instances": [[1, 2, 3]]})
+    v1_schemas.V1Answer.model_validate_json(rows.content)
+    index = await client.post("/v2/repository/index", json={"ready": True})
+    triton_schemas.RepositoryIndex.model_validate_json(index.content)
