@@ -1,34 +1,43 @@
-"""Groups what is waiting into runs, the moment a runner is free.
+"""Groups what is waiting into runs: in place, or in a thread the moment that one is free.
 
     submit → waiting (bounded, in rows) → a batch → run → each call's own result
 
 The batcher knows neither HTTP nor arrays: it is given items, how many rows each counts, and
-a function that answers a list of items. It runs on one event loop and needs no lock.
+a function that answers a list of items. It lives on one event loop and needs no lock.
 
-- A free runner takes what waits; it lingers only if ``max_queue_delay_s`` says so.
-- Rows, not calls, count against ``max_batch_size`` and ``max_queue_size``.
-- A call with more rows than ``max_batch_size`` is refused, never split: one call is one run.
-- Only items of equal ``key`` share a run; the oldest waiting item decides which.
-- A call that is cancelled or past its deadline leaves the queue at once and costs no run;
-  if its run has begun, its result is dropped and its mates never notice.
-- A failing run of several calls is repeated call by call, so that only the guilty fail.
+There are two roads for a run. *In place*, on the loop's own thread: what arrived in one turn
+of the loop is one batch. That holds up the loop, and is faster where a run takes less than
+waking a thread and being woken by it. *Runners*, threads: what arrives while they are busy is
+the next batch. On both,
+
+- a call on an idle server runs at once; it lingers only if ``max_queue_delay_s`` says so;
+- rows, not calls, count against ``max_batch_size`` and ``max_queue_size``;
+- a call with more rows than ``max_batch_size`` is refused, never split: one call is one run;
+- only items of equal ``key`` share a run; the oldest waiting item decides which;
+- a call that is cancelled or past its deadline leaves the queue at once and costs no run;
+  if its run has begun, its result is dropped and its mates never notice;
+- a failing run of several calls is repeated call by call, so that only the guilty fail;
 - ``close`` stops admission, lets what was admitted finish, and then ends the runners.
 """
 
 import asyncio
 import contextlib
 import math
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+import time
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from functools import partial
+from typing import Generic
 
-from service.errors import BatchTooLarge, DeadlineExceeded, QueueFull, ShuttingDown
+from service.alarm import Alarm
+from service.errors import BatchTooLarge, QueueFull, ShuttingDown
+from service.runners import Item, Outcome, Result, Run, Runners, attempt
+from service.waiting import Answered, Call, Waiting
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-
-Run = Callable[[Sequence[Item]], Awaitable[Sequence[Result]]]
-"""Answers a list of items, one result each, in their order."""
+# Batches that are run in place one after the other, without a turn for the rest of the loop:
+# so long that a turn, some 10 microseconds, is no price, and so short that nobody notices.
+_TURN_S = 1e-3
 
 
 @dataclass(frozen=True)
@@ -39,7 +48,7 @@ class Limits:
         max_batch_size: rows of one run.
         max_queue_size: rows that may wait.
         max_queue_delay_s: seconds that the oldest call may wait for the batch to fill.
-        runners: runs at once.
+        runners: runs at once, where they are not in place.
     """
 
     max_batch_size: int
@@ -48,56 +57,53 @@ class Limits:
     runners: int = 1
 
 
-@dataclass(eq=False)
-class _Call(Generic[Item, Result]):
-    item: Item
-    rows: int
-    key: Hashable
-    answer: "asyncio.Future[Result]"
-    since: float
-    deadline: float
-
-
 class Batcher(Generic[Item, Result]):
     """Runs calls in batches; made inside a running event loop.
 
     Args:
-        run: answers a batch; at most ``limits.runners`` of it are awaited at once.
+        run: answers a batch; called from ``limits.runners`` threads, or from the loop's alone.
         limits: sizes and delays.
-        on_batch: told the rows of each batch and the seconds its calls waited.
+        in_place: whether runs hold up the event loop, which pays where they are short.
+        on_run: told the rows and seconds of each run.
     """
 
     def __init__(
         self,
         run: Run[Item, Result],
         limits: Limits,
-        on_batch: Callable[[int, Sequence[float]], None] = lambda _rows, _waits: None,
+        *,
+        in_place: bool = False,
+        on_run: Callable[[int, float], None] = lambda _rows, _seconds: None,
     ) -> None:
         self._run = run
         self._limits = limits
-        self._on_batch = on_batch
+        self._on_run = on_run
         self._loop = asyncio.get_running_loop()
-        self._waiting: dict[_Call[Item, Result], None] = {}
-        self._rows = 0
+        self._waiting: Waiting[Item, Result] = Waiting()
+        self._suspects: deque[Call[Item, Result]] = deque()  # of failed runs, each to run alone
+        self._running: list[list[Call[Item, Result]]] = []
+        self._runners: Runners[Result] | None = None if in_place else Runners(limits.runners)
         self._closed = False
-        self._changed = asyncio.Event()
-        self._runners = [self._loop.create_task(self._work()) for _ in range(limits.runners)]
+        self._drained = asyncio.Event()
+        self._flush_is_due = False
+        self._lingering = Alarm(self._flush)
+        self._deadlines = Alarm(self._expire)
 
     @property
     def waiting_rows(self) -> int:
         """Rows that wait for a run now."""
-        return self._rows
+        return self._waiting.rows
 
     async def submit(
         self, item: Item, *, rows: int = 1, key: Hashable = None, deadline: float = math.inf
-    ) -> Result:
+    ) -> Answered[Result]:
         """Return the answer to one item.
 
         Args:
             item: handed to ``run`` as it is.
             rows: what it counts; an item without rows still takes one place.
             key: items of different keys never share a run.
-            deadline: on the loop's monotonic clock; after it the call fails.
+            deadline: on the clock of ``time.monotonic``; after it the call fails.
 
         Raises:
             BatchTooLarge: more rows than one run takes.
@@ -106,21 +112,17 @@ class Batcher(Generic[Item, Result]):
             DeadlineExceeded: not answered in time.
             Exception: what ``run`` raised for this item.
         """
-        call = self._admit(item, max(rows, 1), key, deadline)
-        timer = self._loop.call_at(deadline, self._expire, call) if deadline < math.inf else None
+        call = self._admit(item, rows or 1, key, deadline)
         try:
             return await call.answer
-        finally:
-            self._leave(call)
-            if timer is not None:
-                timer.cancel()
-            if not call.answer.cancelled():
-                call.answer.exception()  # a call cancelled as it failed has nobody else to ask
+        except asyncio.CancelledError:
+            self._give_up(call)
+            raise
 
     def stop_admitting(self) -> None:
         """Refuse every call from now on; what was admitted is still answered."""
         self._closed = True
-        self._changed.set()
+        self._flush_soon()
 
     async def close(self, grace_s: float) -> bool:
         """Stop admission, drain, end; return whether everything admitted was answered.
@@ -128,122 +130,122 @@ class Batcher(Generic[Item, Result]):
         What is not answered after ``grace_s`` seconds fails with ``ShuttingDown``.
         """
         self.stop_admitting()
-        _, unfinished = await asyncio.wait(self._runners, timeout=grace_s)
-        for runner in unfinished:
-            runner.cancel()
-        await asyncio.gather(*unfinished, return_exceptions=True)
-        for call in tuple(self._waiting):
-            _fail(call, ShuttingDown("the server ended before this request's turn came"))
-        return not unfinished
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace_s):
+                await self._drained.wait()
+        for call in tuple(self._pending()):
+            self._waiting.leave(call)
+            call.fail(ShuttingDown("the server ended before this request was answered"))
+        self._lingering.cancel()
+        self._deadlines.cancel()
+        if self._runners is not None:
+            self._runners.close()
+        return self._drained.is_set()
 
-    def _admit(self, item: Item, rows: int, key: Hashable, deadline: float) -> _Call[Item, Result]:
+    def _admit(self, item: Item, rows: int, key: Hashable, deadline: float) -> Call[Item, Result]:
         if self._closed:
             raise ShuttingDown("the server is shutting down")
-        if rows > self._limits.max_batch_size:
-            raise BatchTooLarge(
-                f"the request has {rows} rows, a run takes {self._limits.max_batch_size}"
-            )
-        if self._rows + rows > self._limits.max_queue_size:
-            raise QueueFull(f"{self._rows} rows are waiting; try again later")
-        answer: asyncio.Future[Result] = self._loop.create_future()
-        call = _Call(item, rows, key, answer, self._loop.time(), deadline)
-        self._waiting[call] = None
-        self._rows += rows
-        self._changed.set()
+        limits = self._limits
+        if rows > limits.max_batch_size:
+            raise BatchTooLarge(f"the request has {rows} rows, a run takes {limits.max_batch_size}")
+        if self._waiting.rows + rows > limits.max_queue_size:
+            raise QueueFull(f"{self._waiting.rows} rows are waiting; try again later")
+        call = Call(item, rows, key, self._loop.create_future(), time.monotonic(), deadline)
+        self._waiting.add(call)
+        self._deadlines.by(deadline)
+        if not self._flush_is_due:
+            self._flush_soon()
         return call
 
-    def _leave(self, call: _Call[Item, Result]) -> None:
-        if call in self._waiting:
-            del self._waiting[call]
-            self._rows -= call.rows
+    def _give_up(self, call: Call[Item, Result]) -> None:
+        self._waiting.leave(call)
+        if not call.answer.cancelled():
+            call.answer.exception()  # a call cancelled as it failed has nobody else to ask
+        if self._closed:
+            self._flush_soon()
 
-    def _expire(self, call: _Call[Item, Result]) -> None:
-        self._leave(call)
-        _fail(call, DeadlineExceeded("the request was not answered in time"))
+    def _pending(self) -> Iterator[Call[Item, Result]]:
+        """Every call that has no answer yet, wherever it is."""
+        yield from self._waiting
+        yield from self._suspects
+        for batch in self._running:
+            yield from batch
 
-    async def _work(self) -> None:
-        """One runner: take a batch, answer it, again, until closed and drained."""
-        while await self._something_waits():
-            if self._limits.max_queue_delay_s:
-                await self._linger()
-            batch = self._take()
-            if batch:
-                await self._answer(batch)
+    def _flush_soon(self) -> None:
+        """Look for batches once everything that is due in this turn of the loop has had it."""
+        if not self._flush_is_due:
+            self._flush_is_due = True
+            self._loop.call_soon(self._flush)
 
-    async def _something_waits(self) -> bool:
-        while not self._waiting:
-            if self._closed:
-                return False
-            self._changed.clear()
-            await self._changed.wait()
+    def _flush(self) -> None:
+        self._flush_is_due = False
+        if self._runners is None:
+            self._run_in_place()
+        else:
+            self._feed(self._runners)
+        if self._closed and not any(True for _ in self._pending()):
+            self._drained.set()
+
+    def _run_in_place(self) -> None:
+        began = time.monotonic()
+        while batch := self._next_batch():
+            outcome = self._attempt(batch)
+            self._deliver(batch, outcome)
+            if outcome.ended - began >= _TURN_S:
+                self._flush_soon()
+                return
+
+    def _feed(self, runners: Runners[Result]) -> None:
+        while len(self._running) < runners.threads and (batch := self._next_batch()):
+            self._running.append(batch)
+            runners.start(partial(self._attempt, batch), partial(self._finish, batch))
+
+    def _finish(self, batch: list[Call[Item, Result]], outcome: Outcome[Result]) -> None:
+        """Take back what a runner did, and give it the next batch before anyone else's turn."""
+        self._running.remove(batch)
+        self._deliver(batch, outcome)
+        self._flush()
+
+    def _next_batch(self) -> list[Call[Item, Result]]:
+        while self._suspects:
+            call = self._suspects.popleft()
+            if call.is_wanted(time.monotonic()):
+                return [call]
+        return [] if self._lingers() else self._waiting.take(self._limits.max_batch_size)
+
+    def _attempt(self, batch: list[Call[Item, Result]]) -> Outcome[Result]:
+        return attempt(self._run, [call.item for call in batch])
+
+    def _deliver(self, batch: list[Call[Item, Result]], outcome: Outcome[Result]) -> None:
+        """Give each call its result; those of a failed run get another, each alone."""
+        results, error, began, ended = outcome
+        self._on_run(sum([call.rows for call in batch]), ended - began)
+        if error is None:
+            for call, result in zip(batch, results, strict=True):
+                if not call.answer.done():
+                    call.answer.set_result(Answered(result, began - call.since, ended - began))
+        elif len(batch) == 1:
+            batch[0].fail(error)
+        else:
+            self._suspects.extend(batch)
+
+    def _lingers(self) -> bool:
+        """Return whether a batch is still to fill; it is looked at again when it is time."""
+        limits = self._limits
+        if not limits.max_queue_delay_s or self._closed or not self._waiting:
+            return False
+        until = next(iter(self._waiting)).since + limits.max_queue_delay_s
+        if until <= time.monotonic() or self._waiting.rows >= limits.max_batch_size:
+            return False
+        self._lingering.by(until)
         return True
 
-    async def _linger(self) -> None:
-        """Wait until a batch is full, its oldest call has waited enough, or the end comes."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout_at(self._oldest() + self._limits.max_queue_delay_s):
-                while self._waiting and not self._closed:
-                    if self._rows >= self._limits.max_batch_size:
-                        return
-                    self._changed.clear()
-                    await self._changed.wait()
-
-    def _oldest(self) -> float:
-        return next(iter(self._waiting)).since
-
-    def _take(self) -> list[_Call[Item, Result]]:
-        """Remove the oldest call and those behind it that fit into its run, in order."""
-        batch: list[_Call[Item, Result]] = []
-        room = self._limits.max_batch_size
-        now = self._loop.time()
-        for call in tuple(self._waiting):
-            if call.deadline <= now:  # the loop was too busy for its timer
-                self._expire(call)
-                continue
-            if call.answer.done():  # cancelled, and its caller had no turn yet to leave
-                self._leave(call)
-                continue
-            if batch and call.key != batch[0].key:
-                continue
-            if call.rows > room:
-                break
-            batch.append(call)
-            room -= call.rows
-        for call in batch:
-            self._leave(call)
-        return batch
-
-    async def _answer(self, batch: list[_Call[Item, Result]]) -> None:
-        now = self._loop.time()
-        self._on_batch(sum(call.rows for call in batch), [now - call.since for call in batch])
-        try:
-            await self._run_batch(batch)
-        except asyncio.CancelledError:
-            for call in batch:
-                _fail(call, ShuttingDown("the server ended during this request's run"))
-            raise
-
-    async def _run_batch(self, batch: list[_Call[Item, Result]]) -> None:
-        try:
-            results = await self._run([call.item for call in batch])
-            pairs = list(zip(batch, results, strict=True))
-        except Exception as error:  # noqa: BLE001 -- whatever a model raises, the loop lives on
-            await self._single_out(batch, error)
-        else:
-            for call, result in pairs:
-                if not call.answer.done():
-                    call.answer.set_result(result)
-
-    async def _single_out(self, batch: list[_Call[Item, Result]], error: Exception) -> None:
-        """Give a lone call its error; run the calls of a larger batch one by one."""
-        if len(batch) == 1:
-            _fail(batch[0], error)
-            return
-        for call in batch:
-            if not call.answer.done():
-                await self._run_batch([call])
-
-
-def _fail(call: _Call[Item, Result], error: Exception) -> None:
-    if not call.answer.done():
-        call.answer.set_exception(error)
+    def _expire(self) -> None:
+        now = time.monotonic()
+        for call in tuple(self._pending()):
+            if call.is_wanted(now):
+                self._deadlines.by(call.deadline)
+            else:
+                self._waiting.leave(call)
+        if self._closed:
+            self._flush_soon()

@@ -80,10 +80,11 @@ class OnnxModel:
 
     def __init__(self, session: onnxruntime.InferenceSession) -> None:
         self._session = session
-        self._running: set[onnxruntime.RunOptions] = set()
-        self._terminated = False
+        # Of every run, in all threads: the runtime only reads it, and its flag ends them all.
+        self._options = onnxruntime.RunOptions()
         self.provider: str = session.get_providers()[0].removesuffix("ExecutionProvider")
         self.signature = Signature(_specs(session.get_inputs()), _specs(session.get_outputs()))
+        self._output_names = [spec.name for spec in self.signature.outputs]
         self.manifest = _manifest(session, self.signature)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -92,24 +93,16 @@ class OnnxModel:
         Raises:
             InferenceFailed: the runtime refused or ended the run.
         """
-        names = [spec.name for spec in self.signature.outputs]
-        options = onnxruntime.RunOptions()
-        self._running.add(options)
-        if self._terminated:  # looked at once the options can be found: no run slips between
-            options.terminate = True
+        names = self._output_names
         try:
-            values: Sequence[Array] = self._session.run(names, dict(inputs), options)
+            values: Sequence[Array] = self._session.run(names, dict(inputs), self._options)
         except Exception as error:
             raise InferenceFailed("the model failed on this input") from error
-        finally:
-            self._running.discard(options)
         return dict(zip(names, values, strict=True))
 
     def terminate(self) -> None:
         """End the runs in progress and those that would follow: ``InferenceFailed``."""
-        self._terminated = True
-        for options in tuple(self._running):
-            options.terminate = True
+        self._options.terminate = True
 
 
 def open_model(path: Path, options: RunOptions) -> OnnxModel:

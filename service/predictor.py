@@ -1,24 +1,28 @@
 """One served model: arrays or an image in, arrays or predictions out, and no HTTP.
 
-A predictor owns the model's batcher and the thread that runs it. Models whose rows are not
-independent run unbatched: every request is a run of its own.
+A predictor owns the model's batcher and what runs it. Models whose rows are not independent
+run unbatched: every request is a run of its own.
 """
 
 import asyncio
 import functools
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Hashable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from service.assembly import run_together
 from service.batching import Batcher, Limits
 from service.decoding import Decoder
-from service.errors import InferenceFailed, InvalidTensor, ModelTakesNoImages
+from service.errors import BatchTooLarge, InvalidTensor, ModelTakesNoImages
+from service.manifest import ImageInput
 from service.metrics import ModelMetrics
 from service.model import Model
 from service.postprocessing import Prediction, probabilities, rank
-from service.preprocessing import image_tensor
-from service.signature import Tensors
+from service.preprocessing import ImageTensor, image_tensor
+from service.signature import Array, Tensors, TensorSpec
+from service.timing import Timing
 
 
 class Predictor:
@@ -28,10 +32,12 @@ class Predictor:
         model: open, and owned by the predictor from here on.
         decoder: shared by all models.
         limits: the batcher's.
-        metrics: told of each run; the endpoints tell it of each request.
+        metrics: told of each run.
         request_timeout_s: from admission to the answer.
         max_image_pixels: of one image.
         batches: whether requests may share a run.
+        in_place: whether runs are so short that the event loop does them itself.
+        buckets: rising numbers of rows; a batch is padded to the next one.
     """
 
     def __init__(
@@ -44,28 +50,46 @@ class Predictor:
         request_timeout_s: float,
         max_image_pixels: int,
         batches: bool,
+        in_place: bool = False,
+        buckets: Sequence[int] = (),
     ) -> None:
         self.model = model
         self.batches = batches
+        self.in_place = in_place
+        self.metrics = metrics
         self._decoder = decoder
         self._request_timeout_s = request_timeout_s
         self._max_image_pixels = max_image_pixels
-        self.metrics = metrics
-        self._loop = asyncio.get_running_loop()
-        self._threads = ThreadPoolExecutor(limits.runners, thread_name_prefix="runner")
-        self._batcher: Batcher[Tensors, Tensors] = Batcher(self._run, limits)
+        self._max_batch_size = limits.max_batch_size
+        self._buckets = buckets
+        self._open_inputs = [spec.name for spec in model.signature.inputs if _has_open_sizes(spec)]
+        self._batcher: Batcher[Tensors, Tensors] = Batcher(
+            self._run_batched if batches else self._run_alone,
+            # A request of an unbatched model counts as one row, whatever its tensors hold.
+            limits if batches else replace(limits, max_batch_size=1),
+            in_place=in_place,
+            on_run=metrics.run,
+        )
         metrics.watch_queue(lambda: self._batcher.waiting_rows)
 
-    def deadline(self) -> float:
-        """Return when a request that is admitted now is late, on the loop's clock."""
-        return self._loop.time() + self._request_timeout_s
+    def deadline(self, timeout_s: float | None = None) -> float:
+        """Return when a request that is admitted now is late, on the clock of ``time.monotonic``.
 
-    async def infer(self, inputs: Tensors, deadline: float | None = None) -> Tensors:
+        Args:
+            timeout_s: the request's own, which can only be shorter than the setting's.
+        """
+        setting = self._request_timeout_s
+        return time.monotonic() + (setting if timeout_s is None else min(timeout_s, setting))
+
+    async def infer(
+        self, inputs: Tensors, timing: Timing, deadline: float | None = None
+    ) -> Tensors:
         """Return every output for the inputs of one request.
 
         Args:
             inputs: every input of the signature, of its datatype and shape.
-            deadline: on the loop's clock; by default the request timeout from now.
+            timing: told the seconds in the queue and in the run.
+            deadline: on the clock of ``time.monotonic``; by default the request timeout from now.
 
         Raises:
             InvalidTensor: the inputs do not have the same number of rows.
@@ -73,27 +97,57 @@ class Predictor:
         """
         if deadline is None:
             deadline = self.deadline()
-        if not self.batches:
-            return await self._batcher.submit(inputs, key=object(), deadline=deadline)
-        rows = _rows(inputs)
-        # Rows of different sizes, where a graph leaves them open, cannot be one array.
-        key = tuple(inputs[spec.name].shape[1:] for spec in self.model.signature.inputs)
-        return await self._batcher.submit(inputs, rows=rows, key=key, deadline=deadline)
+        rows, key = (_rows(inputs), self._key(inputs)) if self.batches else (1, None)
+        answered = await self._batcher.submit(inputs, rows=rows, key=key, deadline=deadline)
+        outputs, timing.queue_s, timing.infer_s = answered
+        return outputs
 
-    async def classify(self, image: bytes, top_k: int) -> list[Prediction]:
+    async def image_tensors(
+        self, images: Sequence[bytes], timing: Timing, deadline: float
+    ) -> Tensors:
+        """Return the model's inputs for image files, a row each, decoded side by side.
+
+        Args:
+            images: of formats that are decoded.
+            timing: told the seconds of them all.
+            deadline: on the clock of ``time.monotonic``.
+
+        Raises:
+            ModelTakesNoImages: the manifest states no image input.
+            BatchTooLarge: more images than one run takes, of which none is decoded.
+            ContentError, CapacityError: as the decoder says of the first that fails.
+        """
+        spec = self._image_input()
+        if self.batches and len(images) > self._max_batch_size:
+            raise BatchTooLarge(
+                f"the request has {len(images)} images, a run takes {self._max_batch_size}"
+            )
+        began = time.monotonic()
+        if len(images) == 1:
+            rows: Array = (await self._decode(images[0], spec, deadline))[np.newaxis]
+        else:
+            rows = await self._decode_all(images, spec, deadline)
+        timing.decode_s = time.monotonic() - began
+        return {spec.name: rows}
+
+    async def classify(self, image: bytes, top_k: int, timing: Timing) -> list[Prediction]:
         """Return the likeliest classes of one image file.
+
+        Args:
+            image: of a format that is decoded.
+            top_k: how many classes.
+            timing: told the seconds of each stage.
 
         Raises:
             ModelTakesNoImages: the manifest states no image input or no classes.
             ContentError, CapacityError, RunError: as the stages say.
         """
-        manifest = self.model.manifest
-        if manifest is None or manifest.image is None or manifest.output is None:
-            raise ModelTakesNoImages("this model takes tensors: use its /v2 infer endpoint")
         deadline = self.deadline()
-        decode = functools.partial(image_tensor, image, manifest.image, self._max_image_pixels)
-        tensor = await self._decoder.decode(decode, deadline)
-        outputs = await self.infer({manifest.image.name: tensor[np.newaxis]}, deadline)
+        inputs = await self.image_tensors([image], timing, deadline)
+        outputs = await self.infer(inputs, timing, deadline)
+        manifest = self.model.manifest
+        assert manifest is not None  # noqa: S101 -- for the type: without one there is no image
+        assert manifest.output is not None  # noqa: S101 -- likewise
         scores = outputs[manifest.output.name][0]
         return rank(probabilities(scores, manifest.output.kind), manifest.labels, top_k)
 
@@ -106,43 +160,52 @@ class Predictor:
         drained = await self._batcher.close(grace_s)
         if not drained:
             self.model.terminate()
-        self._threads.shutdown(wait=False)
+        self.metrics.watch_queue(int)  # the metrics outlive the model, and do not hold it
         return drained
 
-    async def _run(self, requests: Sequence[Tensors]) -> Sequence[Tensors]:
-        began = self._loop.time()
+    def _run_batched(self, requests: Sequence[Tensors]) -> Sequence[Tensors]:
+        return run_together(self.model, requests, self._buckets)
+
+    def _run_alone(self, requests: Sequence[Tensors]) -> Sequence[Tensors]:
+        return [self.model.run(inputs) for inputs in requests]
+
+    def _key(self, inputs: Tensors) -> Hashable:
+        """Return what rows must have in common to be one array; mostly the signature says it."""
+        if not self._open_inputs:
+            return None
+        return tuple(inputs[name].shape[1:] for name in self._open_inputs)
+
+    def _image_input(self) -> ImageInput:
+        manifest = self.model.manifest
+        if manifest is None or manifest.image is None:
+            raise ModelTakesNoImages("this model takes tensors: use its /v2 infer endpoint")
+        return manifest.image
+
+    async def _decode_all(
+        self, images: Sequence[bytes], spec: ImageInput, deadline: float
+    ) -> Array:
+        tasks = [asyncio.ensure_future(self._decode(each, spec, deadline)) for each in images]
         try:
-            work = functools.partial(run_together, self.model, requests)
-            return await self._loop.run_in_executor(self._threads, work)
+            return np.stack(await asyncio.gather(*tasks))
         finally:
-            rows = sum(map(_rows, requests)) if self.batches else 1
-            self.metrics.run(rows, self._loop.time() - began)
+            for task in tasks:  # one that fails, or a client that leaves, spares the others
+                task.cancel()
+
+    async def _decode(self, image: bytes, spec: ImageInput, deadline: float) -> ImageTensor:
+        decode = functools.partial(image_tensor, image, spec, self._max_image_pixels)
+        return await self._decoder.decode(decode, deadline)
 
 
-def run_together(model: Model, requests: Sequence[Tensors]) -> Sequence[Tensors]:
-    """Run requests as one batch and give each its own rows; blocks.
-
-    Args:
-        model: whose outputs have a row for each row of the inputs.
-        requests: of equal shapes but for the rows; a single one is run as it is.
-
-    Raises:
-        InferenceFailed: the model failed, or did not answer a row for a row.
-    """
-    if len(requests) == 1:
-        return [model.run(requests[0])]
-    names = [spec.name for spec in model.signature.inputs]
-    joined = {name: np.concatenate([tensors[name] for tensors in requests]) for name in names}
-    bounds = np.cumsum([_rows(tensors) for tensors in requests])
-    outputs = model.run(joined)
-    if any(len(array) != bounds[-1] for array in outputs.values()):
-        raise InferenceFailed("the model's outputs do not have a row for each row of its inputs")
-    parts = {name: np.split(array, bounds[:-1]) for name, array in outputs.items()}
-    return [{name: split[i] for name, split in parts.items()} for i in range(len(requests))]
+def _has_open_sizes(spec: TensorSpec) -> bool:
+    """Return whether rows may be of different shapes."""
+    return not all(isinstance(dim, int) for dim in spec.shape[1:])
 
 
 def _rows(inputs: Tensors) -> int:
-    counts = {array.shape[0] for array in inputs.values()}
+    if len(inputs) == 1:
+        (array,) = inputs.values()
+        return len(array)
+    counts = {len(array) for array in inputs.values()}
     if len(counts) != 1:
         raise InvalidTensor(f"inputs have different numbers of rows: {sorted(counts)}")
-    return int(counts.pop())
+    return counts.pop()

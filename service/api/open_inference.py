@@ -19,6 +19,7 @@ from service.inference_response import write_response
 from service.metadata import model_metadata, server_metadata
 from service.predictor import Predictor
 from service.signature import Tensors
+from service.timing import Timing
 
 _HEADER_LENGTH = b"inference-header-content-length"
 
@@ -86,7 +87,7 @@ async def infer(exchange: Exchange) -> None:
     body = await exchange.read_body()
     length = read_header_length(exchange.header(_HEADER_LENGTH), len(body))
     asked, outputs = await exchange.while_connected(
-        _infer(service.decoder, predictor, body, length)
+        _infer(service.decoder, predictor, body, length, exchange.timing)
     )
     manifest = predictor.model.manifest
     labels = manifest.labels if manifest else None
@@ -98,7 +99,7 @@ async def infer(exchange: Exchange) -> None:
 
 
 async def _infer(
-    decoder: Decoder, predictor: Predictor, body: bytes, header_length: int | None
+    decoder: Decoder, predictor: Predictor, body: bytes, header_length: int | None, timing: Timing
 ) -> tuple[InferenceRequest, Tensors]:
     deadline = predictor.deadline()
     read = functools.partial(
@@ -107,4 +108,4 @@ async def _infer(
     # The bytes of tensors are not read, only the JSON in front of them.
     small = (len(body) if header_length is None else header_length) <= _SMALL_BODY
     asked = read() if small else await decoder.decode(read, deadline)
-    return asked, await predictor.infer(asked.inputs, deadline)
+    return asked, await predictor.infer(asked.inputs, timing, deadline)

@@ -74,7 +74,7 @@ async def predict(exchange: Exchange) -> None:
     entry, predictor = service.repository.serving(exchange.name, exchange.version)
     top_k = _top_k(exchange.scope["query_string"], service.settings.top_k)
     image = _image(await exchange.read_body(), exchange.header(b"content-type"))
-    predictions = await exchange.while_connected(predictor.classify(image, top_k))
+    predictions = await exchange.while_connected(predictor.classify(image, top_k, exchange.timing))
     content = {"model": entry.name, "version": entry.version, "predictions": predictions}
     await exchange.answer(orjson.dumps(content))
 

@@ -12,8 +12,8 @@ import pytest
 from onnx import TensorProto, helper
 from PIL import Image
 
+from service.assembly import run_together
 from service.manifest import read_manifest
-from service.predictor import run_together
 from service.signature import Array, Signature, TensorSpec
 from service.warm_up import keeps_rows_apart, warm_up
 from tests.service import zoo
