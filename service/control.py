@@ -45,6 +45,20 @@ class Control:
         self._closed = False
         self._retiring: dict[asyncio.Task[None], str] = {}
 
+    async def load_all(self, entries: Iterable[Entry]) -> None:
+        """Load what was found at the start; a command that comes waits until it is done.
+
+        Raises:
+            StartError: the folder cannot be listed, or models cannot run as the operator wants.
+        """
+        async with self._changing:
+            for entry in entries:
+                if entry.version not in self._repository.models.get(entry.name, {}):
+                    self._repository.update(entry)
+            for entry in tuple(self._repository):
+                if entry.state == "loading":
+                    self._replace(entry, await self._load(entry))
+
     async def load(self, name: str) -> None:
         """Serve what is in a model's folder now; what has not changed stays as it is.
 

@@ -97,12 +97,7 @@ class Service:
         """
         try:
             prepare_provider(self.settings.provider)
-            for entry in find_models(self.settings.models, _log_ignored):
-                self._repository.update(entry)
-            for entry in tuple(self._repository):
-                loaded = await self._load(entry)
-                self._repository.update(loaded)
-                self._publish(loaded)
+            await self._control.load_all(find_models(self.settings.models, _log_ignored))
             self._require_one()
         except StartError as error:
             self.start_error = error

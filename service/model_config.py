@@ -8,6 +8,7 @@ perf_analyzer read them to know how a model may be asked.
 from typing import Any
 
 from service.manifest import ImageInput
+from service.plan import Plan
 from service.predictor import Predictor
 from service.repository import MODEL_FILE, Entry
 from service.settings import Settings
@@ -17,13 +18,16 @@ from service.signature import TensorSpec
 _TYPES = {"BYTES": "TYPE_STRING"}
 
 
-def model_config(entry: Entry, predictor: Predictor, settings: Settings) -> dict[str, Any]:
+def model_config(
+    entry: Entry, predictor: Predictor, settings: Settings, plan: Plan
+) -> dict[str, Any]:
     """Return the configuration of one version.
 
     Args:
         entry: the version.
         predictor: what answers for it.
         settings: sizes and times.
+        plan: how many runs there are at once.
     """
     model = predictor.model
     image = model.manifest.image if model.manifest else None
@@ -36,7 +40,7 @@ def model_config(entry: Entry, predictor: Predictor, settings: Settings) -> dict
         "max_batch_size": settings.max_batch_size if batched else 0,
         "input": [_input(spec, image, batched=batched) for spec in model.signature.inputs],
         "output": [_output(spec, batched=batched) for spec in model.signature.outputs],
-        "instance_group": [_instances(entry.name, model.provider)],
+        "instance_group": [_instances(entry.name, model.provider, _runs(predictor, plan))],
         "default_model_filename": MODEL_FILE,
         "model_transaction_policy": {"decoupled": False},
         "response_cache": {"enable": False},
@@ -70,9 +74,13 @@ def _tensor(spec: TensorSpec, *, batched: bool) -> dict[str, Any]:
     }
 
 
-def _instances(name: str, provider: str) -> dict[str, Any]:
-    kind = "KIND_GPU" if provider == "CUDA" else "KIND_CPU"
-    return {"name": name, "kind": kind, "count": 1, "gpus": [0] if kind == "KIND_GPU" else []}
+def _runs(predictor: Predictor, plan: Plan) -> int:
+    return plan.workers * (1 if predictor.in_place else plan.runners)
+
+
+def _instances(name: str, provider: str, count: int) -> dict[str, Any]:
+    kind, gpus = ("KIND_GPU", [0]) if provider == "CUDA" else ("KIND_CPU", [])
+    return {"name": name, "kind": kind, "count": count, "gpus": gpus}
 
 
 def _batching(settings: Settings) -> dict[str, Any]:

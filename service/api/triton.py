@@ -68,7 +68,7 @@ async def config(request: Request) -> Response:
     """Show a model's configuration as Triton's clients read it."""
     service = service_of(request)
     entry, predictor = service.repository.serving(**request.path_params)
-    return json_answer(model_config(entry, predictor, service.settings))
+    return json_answer(model_config(entry, predictor, service.settings, service.plan))
 
 
 async def all_stats(request: Request) -> Response:

@@ -85,6 +85,13 @@ def served(tmp_path: Path) -> Served:
     return Served(tmp_path)
 
 
+async def test_a_command_waits_for_the_start(served: Served) -> None:
+    write(served.root, 2, "two")
+    await asyncio.gather(served.control.load_all(served.find()), served.control.load("m"))
+    assert served.loads == ["1", "2"]
+    assert served.most_at_once == 1
+
+
 async def test_a_model_that_came_later_is_loaded(served: Served) -> None:
     await served.control.load("m")
     assert served.predictor().content == "one"

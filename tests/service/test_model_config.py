@@ -8,6 +8,7 @@ import pytest
 
 from service.manifest import read_manifest
 from service.model_config import model_config
+from service.plan import Plan
 from service.repository import Entry
 from service.settings import Settings
 from service.signature import Signature, TensorSpec
@@ -47,7 +48,7 @@ RECORDED: dict[str, Any] = {
         "max_queue_delay_microseconds": 0,
         "preserve_ordering": False,
     },
-    "instance_group": [{"name": "model_test", "kind": "KIND_CPU", "count": 1, "gpus": []}],
+    "instance_group": [{"name": "model_test", "kind": "KIND_CPU", "count": 2, "gpus": []}],
     "default_model_filename": "model.onnx",
     "parameters": {},
 }
@@ -61,15 +62,19 @@ BESIDE = {
 class Served:
     """What a configuration is made from, without a batcher behind it."""
 
-    def __init__(self, model: FakeModel, *, batches: bool) -> None:
+    def __init__(self, model: FakeModel, *, batches: bool, in_place: bool) -> None:
         self.model = model
         self.batches = batches
+        self.in_place = in_place
 
 
-def config(model: FakeModel, *, batches: bool = True, **choices: Any) -> dict[str, Any]:
-    predictor: Any = Served(model, batches=batches)
+def config(
+    model: FakeModel, *, batches: bool = True, in_place: bool = True, **choices: Any
+) -> dict[str, Any]:
+    predictor: Any = Served(model, batches=batches, in_place=in_place)
     entry = Entry("model_test", "1", Path("model.onnx"))
-    return model_config(entry, predictor, Settings(**choices))
+    plan = Plan(workers=2, intra_op_threads=1, decode_threads=1, runners=3, reason="")
+    return model_config(entry, predictor, Settings(**choices), plan)
 
 
 def fake(*inputs: TensorSpec, outputs: tuple[TensorSpec, ...] = ()) -> FakeModel:
@@ -132,6 +137,11 @@ def test_a_model_on_a_gpu_says_so() -> None:
     model = fake(TensorSpec("x", "FP32", ("n", 3)))
     model.provider = "CUDA"
     assert config(model)["instance_group"][0]["kind"] == "KIND_GPU"
+
+
+@pytest.mark.parametrize(("in_place", "runs"), [(True, 2), (False, 6)])
+def test_instances_are_the_runs_at_once_in_all_workers(in_place: bool, runs: int) -> None:
+    assert config(FakeModel(), in_place=in_place)["instance_group"][0]["count"] == runs
 
 
 def test_times_are_in_microseconds() -> None:
