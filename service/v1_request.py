@@ -28,11 +28,13 @@ class V1Request(NamedTuple):
         rows: how many instances there are, or None where the request has columns.
         inputs: every input of the signature; empty where images came in place of it.
         images: encoded images, where they came in place of pixels.
+        timeout_s: of which this protocol has none.
     """
 
     rows: int | None
     inputs: Tensors
     images: Sequence[bytes] | None
+    timeout_s: float | None = None
 
 
 def read_v1_request(
