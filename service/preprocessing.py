@@ -26,8 +26,8 @@ _FILTERS = {
     "lanczos": Image.Resampling.LANCZOS,
 }
 
-# Up to here an image is a tensor in 0.04 to 0.2 ms. To have a thread do it costs 0.05 ms more of
-# the processor, holds the loop up for half of that and waits for a core that may be busy.
+# Up to here an image is a tensor in 0.04 to 0.2 ms. To have a thread do it costs 0.02 to 0.05 ms
+# more of the processor, and the way there and back (`python -m benchmarks.decoding`).
 _SMALL_BYTES = 4096  # what else a file holds is bounded, too: compressed text expands
 _SMALL_PIXELS = 64 * 64
 

@@ -45,15 +45,16 @@ class Runners(Generic[Result]):
 
     Args:
         threads: runs at once.
+        name: of the threads, for whoever looks at the process.
     """
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, name: str = "runner") -> None:
         self.threads = threads
         self._loop = asyncio.get_running_loop()
         self._jobs: SimpleQueue[_Job[Result] | None] = SimpleQueue()
         for i in range(threads):
             # A daemon: a run that cannot be ended does not keep the process from ending.
-            Thread(target=self._work, name=f"runner-{i}", daemon=True).start()
+            Thread(target=self._work, name=f"{name}-{i}", daemon=True).start()
 
     def start(
         self, work: Callable[[], Outcome[Result]], done: Callable[[Outcome[Result]], None]

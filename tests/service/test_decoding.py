@@ -4,6 +4,7 @@ import asyncio
 import functools
 import gc
 import threading
+import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,7 +13,7 @@ from typing import NamedTuple
 import pytest
 
 from service.decoding import Decoder
-from service.errors import DeadlineExceeded, QueueFull
+from service.errors import DeadlineExceeded, InvalidImage, QueueFull, ShuttingDown
 
 pytestmark = pytest.mark.anyio
 
@@ -51,7 +52,7 @@ class Pool(NamedTuple):
 
 
 def later() -> float:
-    return asyncio.get_running_loop().time() + PATIENCE_S
+    return time.monotonic() + PATIENCE_S
 
 
 def start(pool: Pool, image: bytes, deadline: float | None = None) -> "asyncio.Task[list[int]]":
@@ -87,7 +88,7 @@ async def test_an_image_past_its_deadline_is_given_up_and_never_decoded() -> Non
         first = start(pool, b"\1")
         await asyncio.to_thread(decode.began.acquire)
         with pytest.raises(DeadlineExceeded):
-            await start(pool, b"\2", deadline=asyncio.get_running_loop().time())
+            await start(pool, b"\2", deadline=time.monotonic() + 0.01)
         decode.go.set()
         await first
         await start(pool, b"\3")
@@ -121,10 +122,58 @@ async def test_an_image_that_is_given_up_while_it_waits_is_held_no_longer() -> N
         await first
 
 
-async def test_it_tells_how_long_each_image_took() -> None:
-    told: list[float] = []
-    pool = Decoder(1, 1, told.append)
+async def test_a_body_that_is_late_already_is_refused() -> None:
+    decode = HeldDecoding()
+    with decoder(decode) as pool, pytest.raises(DeadlineExceeded):
+        await start(pool, b"\1", deadline=time.monotonic())
+    assert decode.images == []
+
+
+async def test_a_busy_event_loop_keeps_no_thread_waiting() -> None:
+    decode = HeldDecoding()
+    decode.go.set()
+    with decoder(decode) as pool:
+        tasks = [start(pool, b"\1"), start(pool, b"\2")]
+        await asyncio.sleep(0)
+        for _ in tasks:
+            assert decode.began.acquire(timeout=PATIENCE_S)  # blocks the loop
+        assert not any(task.done() for task in tasks)
+        assert [await each for each in tasks] == [[1], [2]]
+
+
+async def test_as_many_bodies_are_decoded_at_once_as_there_are_threads() -> None:
+    decode = HeldDecoding()
+    pool = Pool(Decoder(threads=2, max_pending=2), decode)
+    tasks = [start(pool, b"\1"), start(pool, b"\2")]
+    for _ in tasks:
+        assert await asyncio.to_thread(decode.began.acquire, timeout=PATIENCE_S)
+    decode.go.set()
+    assert [await each for each in tasks] == [[1], [2]]
+    pool.decoder.close()
+
+
+async def test_an_error_reaches_the_caller_and_the_thread_lives_on() -> None:
+    pool = Decoder(threads=1, max_pending=1)
+    with pytest.raises(InvalidImage, match="damaged"):
+        await pool.decode(damaged, later())
     assert await pool.decode(lambda: 7, later()) == 7
     pool.close()
-    assert len(told) == 1
-    assert told[0] >= 0
+
+
+def damaged() -> None:
+    raise InvalidImage("damaged")
+
+
+async def test_what_waits_at_the_end_fails_and_what_comes_after_it_too() -> None:
+    decode = HeldDecoding()
+    with decoder(decode) as pool:
+        tasks = [start(pool, b"\1"), start(pool, b"\2")]
+        await asyncio.to_thread(decode.began.acquire)
+        pool.decoder.close()
+        for task in tasks:
+            with pytest.raises(ShuttingDown):
+                await task
+        with pytest.raises(ShuttingDown):
+            await start(pool, b"\3")
+        decode.go.set()
+    assert decode.images == [b"\1"]
