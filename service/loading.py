@@ -14,7 +14,7 @@ from service.metrics import ModelMetrics
 from service.model import Model, RunOptions
 from service.predictor import Predictor
 from service.settings import Settings
-from service.warm_up import keeps_rows_apart, warm_up
+from service.warm_up import FirstRuns, warm_up
 
 OpenModel = Callable[[Path, RunOptions], Model]
 
@@ -54,11 +54,12 @@ def load(path: Path, options: RunOptions, settings: Settings, open_model: OpenMo
     if not path.is_file():
         raise ModelLoadError("there is no file model.onnx in the version's folder")
     model = open_model(path, options)
-    batches = model.signature.batches
-    if settings.warm_up:
-        warm_up(model)
-        batches = batches and keeps_rows_apart(model)
-    return Loaded(model, batches)
+    told = (
+        warm_up(model, settings.max_batch_size, settings.batch_buckets)
+        if settings.warm_up
+        else FirstRuns(model.signature.batches)
+    )
+    return Loaded(model, told.batches, told.in_place, _ms(told.row_s), _ms(told.batch_s))
 
 
 def predictor_of(
@@ -91,5 +92,12 @@ def predictor_of(
         metrics,
         request_timeout_s=settings.request_timeout_s,
         max_image_pixels=settings.max_image_pixels,
+        scaled_decoding=settings.scaled_decoding,
         batches=loaded.batches,
+        in_place=loaded.in_place,
+        buckets=settings.batch_buckets,
     )
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1e3, 3)

@@ -126,7 +126,7 @@ def test_a_shared_run_is_of_bytes_too() -> None:
 
 def test_the_first_runs_are_of_bytes_over_their_whole_range() -> None:
     model = Watched()
-    warm_up(model)
+    warm_up(model, max_batch_size=1)
     assert keeps_rows_apart(model)
     assert {array.dtype for array in model.given} == {np.dtype(np.uint8)}
     # 36 random bytes: that all of them are below 128 happens once in 10^10 seeds.

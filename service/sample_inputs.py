@@ -1,0 +1,64 @@
+"""Inputs that a model surely takes, made of its signature and manifest alone."""
+
+import numpy as np
+
+from service.model import Model
+from service.signature import Array, Signature, Tensors, TensorSpec
+
+_SEED = 0
+
+
+def has_known_sizes(signature: Signature) -> bool:
+    """Return whether every size is fixed but for a batch dimension."""
+    first = 1 if signature.batches else 0
+    return all(isinstance(dim, int) for spec in signature.inputs for dim in spec.shape[first:])
+
+
+def zeros(model: Model) -> Tensors:
+    """Return zeros for every input, of one row where the model batches.
+
+    Args:
+        model: with known sizes.
+    """
+    return {
+        spec.name: np.full(_shape(spec, 1), "" if spec.datatype == "BYTES" else 0, spec.dtype)
+        for spec in model.signature.inputs
+    }
+
+
+def random_rows(model: Model, rows: int) -> Tensors:
+    """Return the same random numbers at every call, for every input.
+
+    Numbers are of the manifest's range, all bytes for a picture, or from 0 to 1.
+
+    Args:
+        model: with known sizes.
+        rows: how many, where the model batches.
+    """
+    rng = np.random.default_rng(_SEED)
+    return {spec.name: _random(spec, rows, model, rng) for spec in model.signature.inputs}
+
+
+def _shape(spec: TensorSpec, rows: int) -> tuple[int, ...]:
+    return tuple(dim if isinstance(dim, int) else rows for dim in spec.shape)
+
+
+def _random(spec: TensorSpec, rows: int, model: Model, rng: np.random.Generator) -> Array:
+    shape = _shape(spec, rows)
+    if spec.datatype == "BYTES":
+        return rng.choice(np.array(["", "a"], object), shape)
+    if spec.dtype.kind != "f":
+        return rng.integers(0, _highest(model), shape, endpoint=True).astype(spec.dtype)
+    low, high = _range(model)
+    return rng.uniform(low, high, shape).astype(spec.dtype)
+
+
+def _highest(model: Model) -> int:
+    """Return the highest whole number that the model surely takes: others may be indices."""
+    is_image = model.manifest is not None and model.manifest.image is not None
+    return 255 if is_image else 1
+
+
+def _range(model: Model) -> tuple[float, float]:
+    stated = model.manifest.input if model.manifest else None
+    return (stated and stated.value_range) or (0.0, 1.0)
