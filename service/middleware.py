@@ -82,12 +82,12 @@ class Observation:
         began = time.perf_counter()
         answer = _Answer(send, self._request_id(scope))
         scope.setdefault("state", {})["request_id"] = answer.request_id
-        # The server serves each request in a task, and so in a context, of its own.
         structlog.contextvars.bind_contextvars(request_id=answer.request_id)
         try:
             await self._guard(scope, receive, answer)
         finally:
             self._record(scope, answer.status, time.perf_counter() - began)
+            structlog.contextvars.clear_contextvars()
 
     async def _guard(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
         try:

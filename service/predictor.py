@@ -20,7 +20,7 @@ from service.manifest import ImageInput
 from service.metrics import ModelMetrics
 from service.model import Model
 from service.postprocessing import Prediction, probabilities, rank
-from service.preprocessing import ImageTensor, image_tensor
+from service.preprocessing import ImageTensor, image_tensor, small_image_tensor
 from service.signature import Array, Tensors, TensorSpec
 from service.timing import Timing
 
@@ -35,6 +35,7 @@ class Predictor:
         metrics: told of each run.
         request_timeout_s: from admission to the answer.
         max_image_pixels: of one image.
+        scaled_decoding: whether large JPEGs may be decoded smaller, near the exact pixels.
         batches: whether requests may share a run.
         in_place: whether runs are so short that the event loop does them itself.
         buckets: rising numbers of rows; a batch is padded to the next one.
@@ -49,6 +50,7 @@ class Predictor:
         *,
         request_timeout_s: float,
         max_image_pixels: int,
+        scaled_decoding: bool = False,
         batches: bool,
         in_place: bool = False,
         buckets: Sequence[int] = (),
@@ -60,6 +62,7 @@ class Predictor:
         self._decoder = decoder
         self._request_timeout_s = request_timeout_s
         self._max_image_pixels = max_image_pixels
+        self._scaled_decoding = scaled_decoding
         self._max_batch_size = limits.max_batch_size
         self._buckets = buckets
         self._open_inputs = [spec.name for spec in model.signature.inputs if _has_open_sizes(spec)]
@@ -191,8 +194,15 @@ class Predictor:
             for task in tasks:  # one that fails, or a client that leaves, spares the others
                 task.cancel()
 
+    async def _decode_one(self, image: bytes, spec: ImageInput, deadline: float) -> ImageTensor:
+        # Here and now, if it is small. Of many small ones the last would hold up the event loop.
+        tensor = small_image_tensor(image, spec, self._max_image_pixels)
+        return await self._decode(image, spec, deadline) if tensor is None else tensor
+
     async def _decode(self, image: bytes, spec: ImageInput, deadline: float) -> ImageTensor:
-        decode = functools.partial(image_tensor, image, spec, self._max_image_pixels)
+        decode = functools.partial(
+            image_tensor, image, spec, self._max_image_pixels, scaled=self._scaled_decoding
+        )
         return await self._decoder.decode(decode, deadline)
 
 

@@ -13,18 +13,14 @@ from service import errors, schemas
 from service.api.direct import add_direct
 from service.api.documentation import add, add_unlisted, reference
 from service.api.exchange import Exchange, json_answer, service_of
-from service.decoding import Decoder
-from service.inference_request import InferenceRequest, read_header_length, read_request
+from service.api.inference import run, written
+from service.inference_request import read_header_length, read_request
 from service.inference_response import write_response
 from service.metadata import model_metadata, server_metadata
-from service.predictor import Predictor
-from service.signature import Tensors
-from service.timing import Timing
 
 _HEADER_LENGTH = b"inference-header-content-length"
 
-# Bytes that are read within about a millisecond, the price of waking a thread and of being woken.
-_SMALL_BODY = 16 * 2**10
+_NOTHING = (None, None)  # what a model without a manifest says of images and labels
 
 _LOOK_UP = (errors.ModelNotFound, errors.VersionNotFound, errors.ModelNotReady, errors.NotReady)
 _INFER = (
@@ -43,7 +39,18 @@ _INFER = (
     errors.ShuttingDown,
     errors.DeadlineExceeded,
 )
-_BODY = {"application/json": {"schema": reference(schemas.InferenceRequest)}}
+_BODY = {
+    "application/json": {"schema": reference(schemas.InferenceRequest)},
+    "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+}
+_BINARY = {
+    "name": "Inference-Header-Content-Length",
+    "in": "header",
+    "required": False,
+    "description": "Bytes of the JSON, behind which the bytes of the tensors stand; 0: the body is"
+    " one tensor or one image.",
+    "schema": {"type": "integer", "minimum": 0},
+}
 
 
 def add_endpoints(app: FastAPI) -> None:
@@ -59,6 +66,7 @@ def add_endpoints(app: FastAPI) -> None:
             infer,
             answer=schemas.InferenceResponse,
             errors=_INFER,
+            query=[_BINARY],
             body=_BODY,
         )
 
@@ -81,31 +89,21 @@ async def ready(request: Request) -> Response:
 
 
 async def infer(exchange: Exchange) -> None:
-    """Run a model on tensors; the body is JSON whatever its content type says."""
-    service = exchange.service
-    entry, predictor = service.repository.serving(exchange.name, exchange.version)
-    body = await exchange.read_body()
-    length = read_header_length(exchange.header(_HEADER_LENGTH), len(body))
-    asked, outputs = await exchange.while_connected(
-        _infer(service.decoder, predictor, body, length, exchange.timing)
-    )
-    manifest = predictor.model.manifest
-    labels = manifest.labels if manifest else None
-    answer = write_response(entry.name, entry.version, asked, outputs, labels)
+    """Run a model on tensors or encoded images, as JSON or as bytes behind it."""
+    entry, predictor = exchange.service.repository.serving(exchange.name, exchange.version)
+    model = predictor.model
+    image, labels = (model.manifest.image, model.manifest.labels) if model.manifest else _NOTHING
+    with entry.in_use:
+        body = await exchange.read_body()
+        length = read_header_length(exchange.header(_HEADER_LENGTH), len(body))
+        read = functools.partial(
+            read_request, body, model.signature, header_length=length, image=image
+        )
+        size = len(body) if length is None else length
+        asked, outputs = await run(exchange, predictor, size, read)
+        write = functools.partial(write_response, entry.name, entry.version, asked, outputs, labels)
+        answer = await written(exchange, predictor, outputs, write)
     if answer.header_length is None:
         return await exchange.answer(answer.body)
     headers = [(_HEADER_LENGTH, b"%d" % answer.header_length)]
     return await exchange.answer(answer.body, b"application/octet-stream", headers)
-
-
-async def _infer(
-    decoder: Decoder, predictor: Predictor, body: bytes, header_length: int | None, timing: Timing
-) -> tuple[InferenceRequest, Tensors]:
-    deadline = predictor.deadline()
-    read = functools.partial(
-        read_request, body, predictor.model.signature, header_length=header_length
-    )
-    # The bytes of tensors are not read, only the JSON in front of them.
-    small = (len(body) if header_length is None else header_length) <= _SMALL_BODY
-    asked = read() if small else await decoder.decode(read, deadline)
-    return asked, await predictor.infer(asked.inputs, timing, deadline)

@@ -50,6 +50,9 @@ _ERRORS = (
     errors.ShuttingDown,
     errors.DeadlineExceeded,
 )
+# Bytes of an image that is answered before its client could go away.
+_SMALL_IMAGE = 4096
+
 # Longer numbers are refused before they are read: int() of a long text is slow by design.
 _TOP_K_DIGITS = 6
 
@@ -70,11 +73,13 @@ def add_endpoints(app: FastAPI) -> None:
 
 async def predict(exchange: Exchange) -> None:
     """Classify an image, sent as the raw body or as the part `file` of a multipart form."""
-    service = exchange.service
-    entry, predictor = service.repository.serving(exchange.name, exchange.version)
-    top_k = _top_k(exchange.scope["query_string"], service.settings.top_k)
-    image = _image(await exchange.read_body(), exchange.header(b"content-type"))
-    predictions = await exchange.while_connected(predictor.classify(image, top_k, exchange.timing))
+    entry, predictor = exchange.service.repository.serving(exchange.name, exchange.version)
+    top_k = _top_k(exchange.scope["query_string"], exchange.service.settings.top_k)
+    with entry.in_use:
+        image = _image(await exchange.read_body(), exchange.header(b"content-type"))
+        work = predictor.classify(image, top_k, exchange.timing)
+        at_once = predictor.in_place and len(image) <= _SMALL_IMAGE
+        predictions = await (work if at_once else exchange.while_connected(work))
     content = {"model": entry.name, "version": entry.version, "predictions": predictions}
     await exchange.answer(orjson.dumps(content))
 

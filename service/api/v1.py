@@ -16,17 +16,10 @@ from service import v1_schemas as schemas
 from service.api.direct import add_direct
 from service.api.documentation import add, reference
 from service.api.exchange import Exchange, json_answer, service_of
-from service.inference import infer
-from service.lifecycle import Service
-from service.predictor import Predictor
+from service.api.inference import run, written
 from service.repository import Entry
-from service.signature import Tensors
-from service.timing import Timing
-from service.v1_request import V1Request, read_v1_request
+from service.v1_request import read_v1_request
 from service.v1_response import write_v1_response
-
-# Bytes that are read within about a millisecond, the price of waking a thread and of being woken.
-_SMALL_BODY = 16 * 2**10
 
 _KNOWN = (errors.ModelNotFound, errors.VersionNotFound, errors.NotReady)
 _PREDICT = (
@@ -92,27 +85,17 @@ async def status(request: Request) -> Response:
 
 async def predict(exchange: Exchange) -> None:
     """Run a model on `instances`, row by row, or on `inputs`, tensor by tensor."""
-    service = exchange.service
-    entry, predictor = service.repository.serving(exchange.name, exchange.version)
-    with entry.in_use:
-        body = await exchange.read_body()
-        asked, outputs = await exchange.while_connected(
-            _predict(service, predictor, body, exchange.timing)
-        )
-        specs = predictor.model.signature.outputs
-        await exchange.answer(write_v1_response(asked.rows, specs, outputs))
-
-
-async def _predict(
-    service: Service, predictor: Predictor, body: bytes, timing: Timing
-) -> tuple[V1Request, Tensors]:
-    deadline = predictor.deadline()
+    entry, predictor = exchange.service.repository.serving(exchange.name, exchange.version)
     model = predictor.model
     image = model.manifest.image if model.manifest else None
-    read = functools.partial(read_v1_request, body, model.signature, image)
-    small = len(body) <= _SMALL_BODY
-    asked = read() if small else await service.decoder.decode(read, deadline)
-    return asked, await infer(predictor, asked, timing, deadline)
+    with entry.in_use:
+        body = await exchange.read_body()
+        read = functools.partial(read_v1_request, body, model.signature, image)
+        asked, outputs = await run(exchange, predictor, len(body), read)
+        specs = model.signature.outputs
+        write = functools.partial(write_v1_response, asked.rows, specs, outputs)
+        answer = await written(exchange, predictor, outputs, write)
+    await exchange.answer(answer)
 
 
 def _state(entry: Entry) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from service.app import create_app
+from service.metadata import EXTENSIONS
 from tests.service.apps import client_of, running, service_of, settings
 
 pytestmark = pytest.mark.anyio
@@ -21,7 +22,7 @@ async def test_the_server_says_what_it_is(client: Client, path: str) -> None:
     assert answer.json() == {
         "name": "foldserve",
         "version": version("foldserve"),
-        "extensions": [],
+        "extensions": list(EXTENSIONS),
     }
 
 
