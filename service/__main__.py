@@ -4,10 +4,9 @@ from typing import NoReturn
 
 import typer
 
-from service.errors import StartError
+from service.errors import BAD_START, StartError
+from service.plan import plan
 from service.settings import Settings, describe_settings, read_settings
-
-BAD_START = 2
 
 cli = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -27,10 +26,14 @@ def serve() -> None:
 
 
 def _serve(settings: Settings) -> None:
-    # After the settings, so that --help and a wrong value need not wait for the imports.
-    from service.server import run  # noqa: PLC0415
-
-    run(settings, announce=typer.echo)
+    # After the settings, so that --help and a wrong value need not wait for the imports; and of
+    # these two only the one that is needed: the process above the workers loads no server.
+    planned = plan(settings)
+    if planned.workers > 1:
+        from service.workers import run  # noqa: PLC0415
+    else:
+        from service.server import run  # noqa: PLC0415
+    run(settings, announce=typer.echo, plan=planned)
 
 
 def _fail(message: str) -> NoReturn:

@@ -48,6 +48,9 @@ client.
 
 from typing import ClassVar
 
+# The exit status of a command that could not start.
+BAD_START = 2
+
 
 class FoldserveError(Exception):
     """Every error that this package raises on purpose."""

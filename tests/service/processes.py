@@ -31,6 +31,12 @@ class Server:
     def port(self) -> int:
         return int(found(r":(\d+)$", self.url))
 
+    @property
+    def workers(self) -> list[int]:
+        """The processes that it has forked."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return [int(pid) for pid in children.read_text().split()]
+
     def stop(self, kind: signal.Signals = signal.SIGTERM) -> int:
         self.process.send_signal(kind)
         return self.process.wait(PATIENCE_S)
@@ -44,13 +50,15 @@ def found(pattern: str, text: str) -> str:
 
 def command(models: Path, **choices: object) -> "subprocess.Popen[str]":
     clean = {name: value for name, value in os.environ.items() if "FOLDSERVE" not in name}
-    settings = {"MODELS": models, "PORT": 0, "LOG_LEVEL": "warning"} | choices
+    alone = {"WORKERS": 1, "MODELS": models, "PORT": 0, "LOG_LEVEL": "warning"}
+    settings = alone | choices
     return subprocess.Popen(
         [sys.executable, "-m", "service"],
         env=clean | {f"FOLDSERVE_{name}": str(value) for name, value in settings.items()},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,  # so that a test can send a signal to its whole group
     )
 
 

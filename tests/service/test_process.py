@@ -20,6 +20,8 @@ from tests.service.processes import PATIENCE_S, Server, found, refused, server, 
 
 JSON = b'{"inputs":[{"name":"x","shape":[1,3],"datatype":"FP32","data":[1,2,3]}]}'
 
+BOTH = pytest.mark.parametrize("workers", [1, 2])
+
 
 def connect(running: Server) -> socket.socket:
     return socket.create_connection(("127.0.0.1", running.port), PATIENCE_S)
@@ -49,9 +51,12 @@ def status(running: Server, path: str) -> int:
     return httpx.get(running.url + path, timeout=PATIENCE_S).status_code
 
 
-def test_it_starts_prints_a_page_and_a_curl_line_that_work_and_ends_with_0(models: Path) -> None:
+@BOTH
+def test_it_starts_prints_a_page_and_a_curl_line_that_work_and_ends_with_0(
+    models: Path, workers: int
+) -> None:
     began = time.monotonic()
-    with server(models) as running:
+    with server(models, WORKERS=workers) as running:
         # A start takes about a second; the bound is the promise with a loaded machine's slack.
         assert time.monotonic() - began < 10
         assert status(running, "/docs") == 200
@@ -63,13 +68,14 @@ def test_it_starts_prints_a_page_and_a_curl_line_that_work_and_ends_with_0(model
         assert running.stop() == 0
 
 
-def test_the_bytes_that_a_plain_client_sends_are_enough(models: Path) -> None:
+@BOTH
+def test_the_bytes_that_a_plain_client_sends_are_enough(models: Path, workers: int) -> None:
     # What tritonclient.http 2.73 sends for JSON tensors: no content type, no Accept.
     head = (
         f"POST /v2/models/doubler/infer HTTP/1.1\r\nHost: x\r\n"
         f"User-Agent: geventhttpclient\r\nContent-Length: {len(JSON)}\r\n\r\n"
     )
-    with server(models) as running, connect(running) as connection:
+    with server(models, WORKERS=workers) as running, connect(running) as connection:
         connection.sendall(head.encode() + JSON)
         answer = receive(connection, b'"data":[2.0,4.0,6.0]}]}')
         assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
@@ -93,11 +99,12 @@ def test_a_request_that_was_accepted_is_answered_after_sigterm(models: Path) -> 
         assert running.process.wait(PATIENCE_S) == 0
 
 
+@BOTH
 def test_a_body_that_never_ends_does_not_keep_the_server_past_its_grace_time(
-    models: Path,
+    models: Path, workers: int
 ) -> None:
     head = b"POST /models/brightness/predict HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n"
-    with server(models, GRACE_S=0.5) as running, connect(running) as connection:
+    with server(models, GRACE_S=0.5, WORKERS=workers) as running, connect(running) as connection:
         connection.sendall(head + b"Expect: 100-continue\r\n\r\n")
         receive(connection, b"100 Continue")
         assert running.stop() == 0
@@ -167,13 +174,16 @@ def test_with_a_drain_delay_it_is_not_ready_at_once_and_still_answers(models: Pa
         assert running.stop() == 0, "a second signal does not wait for the delay"
 
 
-def test_a_killed_server_leaves_a_port_that_the_next_one_can_take(models: Path) -> None:
-    with server(models) as running:
+@BOTH
+def test_a_killed_server_leaves_a_port_that_the_next_one_can_take(
+    models: Path, workers: int
+) -> None:
+    with server(models, WORKERS=workers) as running:
         port = running.port
         with connect(running):
             running.process.kill()
             running.process.wait(PATIENCE_S)
-    with server(models, PORT=port) as again:
+    with server(models, WORKERS=workers, PORT=port) as again:
         assert again.port == port
         assert again.stop() == 0
 
@@ -206,9 +216,10 @@ def test_a_repository_of_broken_models_does_not_start(tmp_path: Path) -> None:
     assert "broken/1: ONNX Runtime does not load it" in refused(tmp_path)
 
 
-def test_cuda_without_cuda_does_not_start(models: Path) -> None:
+@BOTH
+def test_cuda_without_cuda_does_not_start(models: Path, workers: int) -> None:
     assert "FOLDSERVE_PROVIDER=cuda, but ONNX Runtime offers only" in refused(
-        models, PROVIDER="cuda"
+        models, PROVIDER="cuda", WORKERS=workers
     )
 
 
@@ -250,9 +261,10 @@ def test_importing_the_app_does_nothing_yet() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_a_signal_that_comes_twice_ends_it_without_a_traceback(models: Path) -> None:
+@BOTH
+def test_a_signal_that_comes_twice_ends_it_without_a_traceback(models: Path, workers: int) -> None:
     # `make serve` passes on a signal that its whole process group has already got.
-    with server(models, LOG_LEVEL="info") as running:
+    with server(models, WORKERS=workers, LOG_LEVEL="info") as running:
         assert running.process.stderr is not None
         running.process.send_signal(signal.SIGTERM)
         for line in running.process.stderr:

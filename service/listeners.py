@@ -1,0 +1,102 @@
+"""The sockets that are listened on, bound before anything is loaded: a taken port is told at once.
+
+On Linux each of several workers has a socket of its own on the one port (``SO_REUSEPORT``),
+and the kernel spreads the connections; who made the socket keeps it, so that what waits in
+the backlog of a worker that dies is answered by the one that comes after it. Elsewhere the
+option does not spread, and the workers share one socket.
+"""
+
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple
+
+from service.errors import StartError
+from service.rpc.address import reserved_port
+from service.settings import Settings
+
+# Connections that wait to be accepted; the kernel takes no more than net.core.somaxconn.
+BACKLOG = 2048
+
+# Whether the kernel spreads connections over the sockets of one port.
+SPREADS = sys.platform == "linux"
+
+
+class _Address(NamedTuple):
+    family: socket.AddressFamily
+    kind: socket.SocketKind
+    protocol: int
+    name: Any  # what the family takes
+
+
+@contextmanager
+def listeners(host: str, port: int, count: int = 1) -> Iterator[list[socket.socket]]:
+    """Bind for the time of the block.
+
+    Args:
+        host: to listen on.
+        port: to listen on; for 0 the system chooses a free one.
+        count: of the workers, each of which is given one of the sockets.
+
+    Raises:
+        StartError: the address cannot be had, or somebody else listens there.
+    """
+    address = _resolve(host, port)
+    with ExitStack() as stack:
+        # First without sharing: with it, the port of another server could be had too.
+        first = stack.enter_context(_bind(address, host, port))
+        if count == 1 or not SPREADS:
+            yield [first] * count
+            return
+        port = first.getsockname()[1]
+        address = address._replace(name=(address.name[0], port, *address.name[2:]))
+        first.close()
+        yield [stack.enter_context(_bind(address, host, port, shared=True)) for _ in range(count)]
+
+
+@contextmanager
+def grpc_port(settings: Settings, *, shared: bool = False) -> Iterator[Settings]:
+    """Give settings with the port of gRPC, found free, where one is asked for.
+
+    Args:
+        settings: the operator's.
+        shared: whether several processes will listen on it.
+
+    Raises:
+        StartError: the address cannot be had.
+    """
+    if settings.grpc_port is None:
+        yield settings
+        return
+    with reserved_port(settings.host, settings.grpc_port, shared=shared) as port:
+        yield settings.model_copy(update={"grpc_port": port})
+
+
+def _resolve(host: str, port: int) -> _Address:
+    try:
+        family, kind, protocol, _, name = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except (OSError, UnicodeError) as error:  # the latter of a name that no resolver would take
+        reason = getattr(error, "strerror", None) or "it is no host name"
+        raise StartError(f"FOLDSERVE_HOST={host}: {reason}") from None
+    return _Address(family, kind, protocol, name)
+
+
+def _bind(address: _Address, host: str, port: int, *, shared: bool = False) -> socket.socket:
+    listener: socket.socket | None = None
+    try:
+        listener = socket.socket(address.family, address.kind, address.protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listener.bind(address.name)
+    except OSError as error:
+        if listener is not None:
+            listener.close()
+        raise StartError(
+            f"cannot listen on {host} port {port}: {error.strerror};"
+            " set FOLDSERVE_HOST and FOLDSERVE_PORT to an address that is free"
+        ) from None
+    return listener
