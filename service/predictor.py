@@ -127,7 +127,7 @@ class Predictor:
             )
         began = time.monotonic()
         if len(images) == 1:
-            rows: Array = (await self._decode(images[0], spec, deadline))[np.newaxis]
+            rows: Array = (await self._decode_one(images[0], spec, deadline))[np.newaxis]
         else:
             rows = await self._decode_all(images, spec, deadline)
         timing.decode_s = time.monotonic() - began

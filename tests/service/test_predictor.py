@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from service.batching import Limits
 from service.decoding import Decoder
@@ -23,11 +24,12 @@ from service.errors import (
 from service.metrics import Metrics
 from service.model import Model, RunOptions, open_model
 from service.predictor import Predictor
+from service.preprocessing import image_tensor
 from service.signature import Signature, TensorSpec
 from service.timing import Timing
 from tests.service import zoo
 from tests.service.fakes import PATIENCE_S, FakeModel
-from tests.service.images import grey
+from tests.service.images import encoded, grey
 
 pytestmark = pytest.mark.anyio
 
@@ -48,8 +50,7 @@ async def predicting(
         limits,
         Metrics().model("m", "1"),
         request_timeout_s=timeout_s,
-        max_image_pixels=100,
-        **{"batches": model.signature.batches, **choices},
+        **{"batches": model.signature.batches, "max_image_pixels": 100, **choices},
     )
     try:
         yield predictor
@@ -212,6 +213,45 @@ async def test_images_become_rows_in_their_order(
     assert tensors["input"].shape == (len(levels), 1, 4, 4)
     assert tensors["input"][:, 0, 0, 0].tolist() == list(levels)
     assert timing.decode_s > 0
+
+
+async def test_a_small_image_is_decoded_where_it_arrives(brightness: Model) -> None:
+    async with predicting(brightness) as predictor:
+        tensors = predictor.image_tensors([grey(9)], Timing(), predictor.deadline())
+        with pytest.raises(StopIteration) as done:
+            tensors.send(None)  # a coroutine that waits for nothing
+    assert done.value.value["input"].max() == 9
+
+
+@pytest.mark.parametrize(
+    "data", [grey(9) + bytes(5000), grey(9, (9, 600))], ids=["bytes", "pixels"]
+)
+async def test_a_larger_image_is_not_decoded_on_the_event_loop(
+    brightness: Model, data: bytes
+) -> None:
+    async with predicting(brightness, max_image_pixels=10_000) as predictor:
+        decode = predictor.image_tensors([data], Timing(), predictor.deadline())
+        task = asyncio.ensure_future(decode)
+        await asyncio.sleep(0)
+        assert not task.done()
+        assert (await task)["input"].max() == 9
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+async def test_a_large_photograph_is_decoded_smaller_where_that_is_chosen(
+    brightness: Model, scaled: bool
+) -> None:
+    rng = np.random.default_rng(0)
+    photo = Image.fromarray(rng.integers(0, 256, (64, 64), np.uint8), "L")
+    data = encoded(photo.resize((512, 512)), "JPEG")
+    assert brightness.manifest is not None
+    assert brightness.manifest.image is not None
+    exact = image_tensor(data, brightness.manifest.image, 512 * 512)
+    choices = {"max_image_pixels": 512 * 512, "scaled_decoding": scaled}
+    async with predicting(brightness, **choices) as predictor:
+        tensors = await predictor.image_tensors([data], Timing(), predictor.deadline())
+    assert np.array_equal(tensors["input"][0], exact) != scaled
+    assert np.abs(tensors["input"][0] - exact).max() <= 2
 
 
 async def test_more_images_than_a_run_takes_are_refused_before_they_are_decoded(
