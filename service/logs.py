@@ -18,20 +18,24 @@ _TRACEBACKS_AS_JSON = structlog.processors.ExceptionRenderer(
 )
 
 
-def configure_logs(log_format: Literal["console", "json"], level: str) -> None:
+def configure_logs(
+    log_format: Literal["console", "json"], level: str, worker: int | None = None
+) -> None:
     """Send our lines and those of the libraries the same way; called once, by the command.
 
     Args:
         log_format: "json" for machines, "console" for eyes.
         level: the least severe level that is written.
+        worker: of several, named in each line.
     """
+    shared = [*_SHARED] if worker is None else [*_SHARED, _naming(worker)]
     structlog.configure(
-        processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.stdlib.LoggerFactory(),
     )
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_formatter(log_format))
+    handler.setFormatter(_formatter(log_format, shared))
     # What it says of its own start and end we say ourselves, in fewer lines.
     logging.getLogger("uvicorn.error").setLevel(
         max(logging.WARNING, logging.getLevelNamesMapping()[level.upper()])
@@ -41,7 +45,14 @@ def configure_logs(log_format: Literal["console", "json"], level: str) -> None:
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
 
 
-def _formatter(log_format: str) -> logging.Formatter:
+def _naming(worker: int) -> Any:
+    def name(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+        return event | {"worker": worker}
+
+    return name
+
+
+def _formatter(log_format: str, shared: list[Any]) -> logging.Formatter:
     finish: list[Any] = (
         [_TRACEBACKS_AS_JSON, structlog.processors.JSONRenderer()]
         if log_format == "json"
@@ -52,6 +63,6 @@ def _formatter(log_format: str) -> logging.Formatter:
         ]
     )
     return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=list(_SHARED),
+        foreign_pre_chain=shared,
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *finish],
     )

@@ -39,6 +39,7 @@ class Metrics:
 
     def __init__(self, board: Board | None = None, worker: int = 0) -> None:
         self.board = board or Board()
+        self.worker = worker
         self.slot = self.board.slots[worker]
         self.slot.claim()
         self._requests: dict[tuple[str, int], memoryview[float]] = {}

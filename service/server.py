@@ -78,6 +78,7 @@ def work(
     Returns:
         The exit status.
     """
+    configure_logs(settings.log_format, settings.log_level, metrics.worker)
     service, config = _compose(settings, plan, metrics, link)
     server = _Server(config, service, lambda lines: link.tell({"ready": lines}), link)
     try:

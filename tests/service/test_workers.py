@@ -1,5 +1,6 @@
 """Several workers behind one port, in processes of their own."""
 
+import json
 import os
 import re
 import signal
@@ -177,6 +178,19 @@ def test_a_start_that_fails_is_told_once(tmp_path: Path) -> None:
     assert process.returncode == 2
     assert output == ""
     assert re.fullmatch(r"foldserve-serve: no model can be served from .*\n", error)
+
+
+def test_each_line_of_the_log_names_its_worker_but_those_of_the_process_above(
+    models: Path,
+) -> None:
+    with server(models, WORKERS=2, LOG_FORMAT="json", LOG_LEVEL="info") as running:
+        running.process.terminate()
+        _, lines = running.process.communicate(timeout=PATIENCE_S)
+    told = [
+        (json.loads(line)["event"], json.loads(line).get("worker")) for line in lines.splitlines()
+    ]
+    assert told[0] == ("starting", None)
+    assert {("draining", 0), ("draining", 1), ("closed", 0), ("closed", 1)} <= set(told)
 
 
 def test_a_port_in_use_is_named(models: Path) -> None:
