@@ -7,17 +7,18 @@ machine does counts only where it takes the cache away, and meets all that is co
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import numpy as np
 import typer
 from PIL import Image
 
 from benchmarks.input_shift import Numbers, Stem, graphs
+from benchmarks.rounds import measured, ratio
 from export import pipeline, runtime
 from export.artifact import Place
 from export.input_format import InputFormat
@@ -25,9 +26,9 @@ from export.pipeline import ParityOptions
 from export.runtime import Runner
 from export.sources.options import SourceOptions
 from export.sources.original import Feeds
+from service.assembly import run_together
 from service.manifest import ImageInput
 from service.model import Model, RunOptions, open_model
-from service.predictor import run_together
 from service.preprocessing import image_tensor
 
 FORMATS: tuple[InputFormat, ...] = ("float32", "image-uint8")
@@ -48,12 +49,9 @@ STEMS = {
     "ResNet-18 3x224x224": Stem(3, 224, 64, kernel=7, stride=2, padding=3, pool=True),
     "the same, unpadded": Stem(3, 224, 64, kernel=7, stride=2, padding=0, pool=True),
 }
-WARM_UP_ROUNDS = 3
 MEAN = 117.3  # one for all channels: a Pad with the mean needs that
 SAME = 1e-4  # relative: float32 sums of some hundred products; another border is off by 1e-2
 QUALITY = 90  # of the JPEG that is decoded
-
-Measured = TypeVar("Measured")
 
 
 def main(
@@ -155,26 +153,6 @@ def _print_times(works: Mapping[str, Callable[[], float]], rounds: int, first: s
     for name, taken in times.items():
         median = statistics.median(taken) * 1e6
         typer.echo(f"  {name:18} {median:9.1f}  ratio {ratio(taken, times[first]):.3f}")
-
-
-def measured(works: Mapping[str, Callable[[], Measured]], rounds: int) -> dict[str, list[Measured]]:
-    """What every work says that it took in every round, in an order drawn anew for each.
-
-    What runs behind itself finds the cache warm: in a fixed order that is always the same one.
-    """
-    order = np.random.default_rng(0)
-    times: dict[str, list[Measured]] = {name: [] for name in works}
-    for turn in range(WARM_UP_ROUNDS + rounds):
-        for name in order.permutation(list(works)).tolist():
-            taken = works[name]()
-            if turn >= WARM_UP_ROUNDS:
-                times[name].append(taken)
-    return times
-
-
-def ratio(taken: Sequence[float], first: Sequence[float]) -> float:
-    """The median over the rounds of how much longer one took than the other in the same round."""
-    return statistics.median(a / b for a, b in zip(taken, first, strict=True))
 
 
 if __name__ == "__main__":
