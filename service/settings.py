@@ -184,6 +184,26 @@ def variable(field: str) -> str:
     return PREFIX + field.upper()
 
 
+def environment(chosen: Mapping[str, object]) -> dict[str, str]:
+    """Return this process's environment with other values of some settings, for a child.
+
+    Args:
+        chosen: values by field; None takes the variable away.
+    """
+    ours = {variable(field) for field in chosen}
+    environ = os.environ.items()  # noqa: TID251 -- this module may
+    kept = {name: value for name, value in environ if name.upper() not in ours}
+    stated = {field: value for field, value in chosen.items() if value is not None}
+    return kept | {variable(field): as_written(value) for field, value in stated.items()}
+
+
+def as_written(value: object) -> str:
+    """Return a setting's value as its variable states it."""
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def describe_settings() -> str:
     r"""Return every setting with its default and its line of help.
 
@@ -191,13 +211,9 @@ def describe_settings() -> str:
     """
     lines = ["Settings, from the environment:"]
     for name, field in Settings.model_fields.items():
-        default = "" if field.default in (None, ()) else f"={_as_written(field.default)}"
+        default = "" if field.default in (None, ()) else f"={as_written(field.default)}"
         lines += [f"  {variable(name)}{default}", f"      {field.description}"]
     return "\b\n" + "\n".join(lines)
-
-
-def _as_written(default: object) -> str:
-    return str(default).lower() if isinstance(default, bool) else str(default)
 
 
 def _refuse_unknown(names: Iterable[str]) -> None:
