@@ -59,7 +59,8 @@ class Running:
 
     def memory(self) -> Memory:
         """What its processes hold now."""
-        sizes = [_sizes(one.pid) for one in keeper.descendants(self._process.pid)]
+        below = keeper.descendants(self._process.pid)
+        sizes = [size for one in below if (size := _sizes(one.pid)) is not None]
         pss, rss = [sum(column) for column in zip(*sizes, strict=True)] or [0.0, 0.0]
         largest = max((one[1] for one in sizes), default=0.0)
         return Memory(pss, rss, largest, len(sizes))
@@ -100,11 +101,11 @@ def _first_number(process: "subprocess.Popen[bytes]") -> float:
     return float(process.stdout.readline())
 
 
-def _sizes(pid: int) -> tuple[float, float]:
-    """PSS and RSS in MB; zeros of a process that has ended meanwhile."""
+def _sizes(pid: int) -> tuple[float, float] | None:
+    """PSS and RSS in MB; None of a process that has ended."""
     try:
         text = Path(f"/proc/{pid}/smaps_rollup").read_text()
     except OSError:
-        return 0.0, 0.0
+        return None
     kib = {line.split(":")[0]: line.split()[1] for line in text.splitlines()[1:]}
     return int(kib["Pss"]) * MB_PER_KIB, int(kib["Rss"]) * MB_PER_KIB
