@@ -82,12 +82,10 @@ class Observation:
         began = time.perf_counter()
         answer = _Answer(send, self._request_id(scope))
         scope.setdefault("state", {})["request_id"] = answer.request_id
-        structlog.contextvars.bind_contextvars(request_id=answer.request_id)
         try:
             await self._guard(scope, receive, answer)
         finally:
-            self._record(scope, answer.status, time.perf_counter() - began)
-            structlog.contextvars.clear_contextvars()
+            self._record(scope, answer, time.perf_counter() - began)
 
     async def _guard(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
         try:
@@ -99,12 +97,13 @@ class Observation:
                 await answer.fail(_ENDED, scope["path"])
             raise
         except Exception:
-            log.exception("unexpected error")
+            log.exception("unexpected error", request_id=answer.request_id)
             if answer.begun:
                 raise  # all that is left is to close the connection
             await answer.fail(_UNEXPECTED, scope["path"])
 
-    def _record(self, scope: Scope, status: int, seconds: float) -> None:
+    def _record(self, scope: Scope, answer: "_Answer", seconds: float) -> None:
+        status = answer.status
         route = getattr(scope.get("route"), "path", "unmatched")
         self._metrics.request(route, status, seconds)
         if self._access_log == "all" or (self._access_log == "errors" and status >= 400):
@@ -114,6 +113,7 @@ class Observation:
                 # Decoded, it could steer the terminal that shows it.
                 path=quote(scope["path"]),
                 status=status,
+                request_id=answer.request_id,
                 milliseconds=round(seconds * 1000, 3),
             )
 

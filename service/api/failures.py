@@ -36,9 +36,13 @@ def add_handlers(app: FastAPI) -> None:
 
 def answer_of(error: ServiceError, scope: Scope) -> Answer:
     """Return the answer to a failed request; a failed run is logged with its cause."""
+    request_id = scope["state"]["request_id"]
     if isinstance(error, RunError):
-        log.error("run failed", code=error.code, reason=str(error), cause=repr(error.__cause__))
-    return problem(error, scope["path"], scope["state"]["request_id"])
+        cause = repr(error.__cause__)
+        log.error(
+            "run failed", code=error.code, reason=str(error), cause=cause, request_id=request_id
+        )
+    return problem(error, scope["path"], request_id)
 
 
 async def _answer(request: Request, error: Exception) -> Response:

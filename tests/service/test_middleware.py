@@ -52,7 +52,8 @@ async def test_a_request_is_one_line_in_the_log_without_its_body(models: Path) -
         with structlog.testing.capture_logs() as lines:
             await client.post(PREDICT, content=grey(0))
     line = next(each for each in lines if each["event"] == "request")
-    assert line.keys() == {"event", "log_level", "method", "path", "status", "milliseconds"}
+    words = {"event", "log_level", "method", "path", "status", "milliseconds", "request_id"}
+    assert line.keys() == words
     assert (line["method"], line["path"], line["status"]) == ("POST", PREDICT, 200)
 
 
