@@ -1,0 +1,1 @@
+"""``foldserve-serve tune``: which settings serve a model best on this machine."""

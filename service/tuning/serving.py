@@ -1,0 +1,80 @@
+"""A real server with the settings of a plan, on a free port of this machine alone."""
+
+import re
+import selectors
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from service.settings import environment
+from service.tuning.candidates import NotMeasured
+from service.tuning.children import Child, child, members
+from service.tuning.memory import proportional_mb
+
+# A large model is opened and warmed up by every worker.
+_START_S = 120.0
+
+_GREETING = re.compile(rb"http://127\.0\.0\.1:(\d+)/")
+_ERROR = "foldserve-serve: "
+
+
+@dataclass(frozen=True)
+class Served:
+    """A server that is ready.
+
+    Args:
+        port: that it listens on.
+        group: of its processes.
+    """
+
+    port: int
+    group: int
+
+    def memory_mb(self) -> float | None:
+        """Return what its processes hold now; None where the system does not say."""
+        return proportional_mb(members(self.group))
+
+
+@contextmanager
+def served(models: Path, settings: Mapping[str, object]) -> Iterator[Served]:
+    """Serve a repository for the time of the block.
+
+    Args:
+        models: the repository.
+        settings: of the plan; every other is the operator's.
+
+    Raises:
+        NotMeasured: the server does not start; the message is the server's.
+    """
+    own = {"models": models.absolute(), "host": "127.0.0.1", "port": 0}
+    with (
+        tempfile.TemporaryFile() as log,
+        child("service", environment({**settings, **own}), errors=log) as process,
+    ):
+        yield Served(_port(process, log), process.pid)
+
+
+def _port(process: Child, log: IO[bytes]) -> int:
+    """Wait for the line that says that it is ready."""
+    ends = time.monotonic() + _START_S
+    said = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)  # type: ignore[arg-type]
+        while not (found := _GREETING.search(said)):
+            if not selector.select(ends - time.monotonic()):
+                raise NotMeasured(f"the server was not ready in {_START_S:g} s")
+            chunk = process.stdout.read1()  # type: ignore[union-attr]
+            if not chunk:
+                raise NotMeasured(f"the server did not start: {_last_line(log)}")
+            said += chunk
+    return int(found[1])
+
+
+def _last_line(log: IO[bytes]) -> str:
+    log.seek(0)
+    lines = log.read().decode(errors="replace").splitlines() or ["it said nothing"]
+    return lines[-1].removeprefix(_ERROR)

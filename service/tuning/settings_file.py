@@ -1,0 +1,74 @@
+"""The file of settings, such as ``foldserve.env``, in which some lines are replaced."""
+
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from service.errors import StartError
+from service.settings import as_written, variable
+
+# Begins the comment, which the next run replaces.
+_MARK = "# foldserve-serve "
+
+_LINE = re.compile(r"\s*(?:export\s+)?(\w+)\s*=")
+
+_MODE = 0o644
+
+
+def write_settings(file: Path, chosen: Mapping[str, object], remark: str) -> None:
+    """Write settings into a file at once; lines of other settings stay as they are.
+
+    Args:
+        file: which need not be there yet.
+        chosen: values by field.
+        remark: the command that found the values, and where, in one line.
+
+    Raises:
+        StartError: the file cannot be read or written.
+    """
+    try:
+        lines = file.read_text("utf-8").splitlines() if file.exists() else []
+        _replace(file.resolve(), "\n".join([*merged(lines, chosen, remark), ""]))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise StartError(f"cannot write {file}: {reason}") from None
+
+
+def merged(lines: Iterable[str], chosen: Mapping[str, object], remark: str) -> list[str]:
+    """Return the lines of a file with the chosen settings at its end.
+
+    Args:
+        lines: as they are.
+        chosen: values by field.
+        remark: one line.
+    """
+    names = {variable(field) for field in chosen}
+    kept = [line for line in lines if not line.startswith(_MARK) and _name(line) not in names]
+    written = [f"{variable(field)}={as_written(value)}" for field, value in chosen.items()]
+    return [*kept, f"{_MARK}{remark}", *written]
+
+
+def _name(line: str) -> str | None:
+    """Return the variable that a line sets; the service does not tell cases apart."""
+    found = _LINE.match(line)
+    return found[1].upper() if found else None
+
+
+def _replace(file: Path, text: str) -> None:
+    """Write a file beside the file and put it in its place."""
+    mode = file.stat().st_mode & 0o7777 if file.exists() else _MODE
+    descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as written:
+            written.write(text)
+            written.flush()
+            os.fsync(descriptor)
+        Path(name).chmod(mode)
+        Path(name).replace(file)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            Path(name).unlink()
+        raise
