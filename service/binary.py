@@ -86,9 +86,17 @@ def decode_elements(
         raise InvalidTensor(
             f"{field} has {len(data)} bytes, {list(shape)} of {spec.datatype} are {size}"
         )
-    array: Array = np.ndarray(shape, spec.dtype.newbyteorder("<"), data)
+    array = array_at(data, 0, shape, spec)
     if spec.datatype == "BOOL" and array.view(np.uint8).max(initial=0) > 1:
         raise InvalidTensor(f"{field} holds a byte that is neither 0 nor 1")
+    return array
+
+
+def array_at(
+    data: bytes | memoryview, offset: int, shape: tuple[int, ...], spec: TensorSpec
+) -> Array:
+    """Return the array that begins at an offset; a view where the machine can read it there."""
+    array: Array = np.ndarray(shape, spec.wire_dtype, data, offset)
     return array if array.flags.aligned and array.dtype.isnative else array.astype(spec.dtype)
 
 
@@ -120,11 +128,11 @@ def split_elements(field: str, count: int, data: memoryview) -> list[bytes]:
     return elements
 
 
-def encode_binary(spec: TensorSpec, array: Array) -> bytes | memoryview:
+def encode_binary(spec: TensorSpec, array: Array) -> memoryview:
     """Return the bytes of one output's elements, without a copy where none is needed."""
     if spec.datatype == "BYTES":
-        return join_elements([text.encode() for text in array.reshape(-1).tolist()])
-    return np.ascontiguousarray(array, spec.dtype.newbyteorder("<")).reshape(-1).view(np.uint8).data
+        return memoryview(join_elements([text.encode() for text in array.ravel().tolist()]))
+    return np.ascontiguousarray(array, spec.wire_dtype).data
 
 
 def join_elements(elements: Sequence[bytes]) -> bytes:

@@ -51,15 +51,16 @@ def write_response(
         OutputNotFinite: a value that goes as JSON is NaN or infinite; as bytes it may be.
     """
     texts: list[bytes] = []
-    parts: list[bytes | memoryview] = [b""]
+    parts: list[bytes | memoryview] = [b""]  # the place of the JSON, whose sizes come last
     for wanted in request.outputs:
         spec, array = answered_tensor(wanted, outputs[wanted.spec.name], labels)
-        head = b'%b"shape":%b,' % (_output_head(spec.name, spec.datatype), _sizes(array))
+        head, shape = _output_head(spec.name, spec.datatype), orjson.dumps(array.shape)
         if wanted.binary:
-            parts.append(encode_binary(spec, array))
-            texts.append(b'%b"parameters":{"binary_data_size":%d}}' % (head, len(parts[-1])))
+            data = encode_binary(spec, array)
+            parts.append(data)
+            texts.append(b'%b%b,"parameters":{"binary_data_size":%d}}' % (head, shape, data.nbytes))
         else:
-            texts.append(b'%b"data":%b}' % (head, encode_values(spec, array)))
+            texts.append(b'%b%b,"data":%b}' % (head, shape, encode_values(spec, array)))
     request_id = b"" if request.id is None else b'"id":%b,' % orjson.dumps(request.id)
     text = b'%b%b"outputs":[%b]}' % (_head(name, version), request_id, b",".join(texts))
     if len(parts) == 1:
@@ -78,10 +79,6 @@ def answered_tensor(
     return TensorSpec(wanted.spec.name, "BYTES", texts.shape), texts
 
 
-def _sizes(array: Array) -> bytes:
-    return orjson.dumps(array.shape)
-
-
 @lru_cache(_KEPT)
 def _head(name: str, version: str) -> bytes:
     return b'{"model_name":%b,"model_version":%b,' % (orjson.dumps(name), orjson.dumps(version))
@@ -89,4 +86,4 @@ def _head(name: str, version: str) -> bytes:
 
 @lru_cache(_KEPT)
 def _output_head(name: str, datatype: str) -> bytes:
-    return b'{"name":%b,"datatype":%b,' % (orjson.dumps(name), orjson.dumps(datatype))
+    return b'{"name":%b,"datatype":%b,"shape":' % (orjson.dumps(name), orjson.dumps(datatype))

@@ -45,7 +45,7 @@ def named_objects(field: str, items: object, known: Mapping[str, TensorSpec]) ->
     for i, item in enumerate(items):
         where = f"{field}[{i}]"
         name = json_object(where, item).get("name")
-        if not isinstance(name, str) or name not in known:
+        if type(name) is not str or name not in known:
             raise InvalidRequest(
                 f"{where}.name {brief(name)} is none of {', '.join(map(repr, sorted(known)))}"
             )
@@ -68,10 +68,12 @@ def read_parameters(field: str, holder: dict[str, Any]) -> Parameters:
     parameters = holder.get("parameters")
     if parameters is None:
         return _NONE
-    for name in json_object(_path(field), parameters):
+    if not isinstance(parameters, dict):
+        raise InvalidRequest(f"{_path(field)} must be a JSON object")
+    for name in parameters:
         if name.startswith(_UNSUPPORTED):
             raise InvalidRequest(f"{_path(field)}.{name[:_LONGEST_NAME]} is not supported")
-    return parameters  # type: ignore[no-any-return]  # an object, as was just seen
+    return parameters
 
 
 def flag(field: str, parameters: Parameters, name: str, *, default: bool) -> bool:

@@ -50,6 +50,11 @@ class TensorSpec:
         return np.dtype(DATATYPES[self.datatype])
 
     @cached_property
+    def wire_dtype(self) -> np.dtype[np.generic]:
+        """The same, in the order of bytes that binary tensors have: little-endian."""
+        return self.dtype.newbyteorder("<")
+
+    @cached_property
     def wire_shape(self) -> tuple[int, ...]:
         """The shape as the protocol writes it: -1 for a size that is not fixed."""
         return tuple(dim if isinstance(dim, int) else -1 for dim in self.shape)

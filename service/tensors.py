@@ -47,7 +47,6 @@ _CHUNK = 2**16
 _TEXTS: frozenset[type] = frozenset({str})
 _TRUTHS: frozenset[type] = frozenset({bool, int})
 _NUMBERS: frozenset[type] = frozenset({int, float})
-_LISTS: frozenset[type] = frozenset({list})
 
 
 def decode_tensor(field: str, tensor: dict[str, Any], spec: TensorSpec) -> Array:
@@ -62,8 +61,22 @@ def decode_tensor(field: str, tensor: dict[str, Any], spec: TensorSpec) -> Array
         InvalidTensor: the tensor contradicts itself or the signature; names the field.
     """
     shape = stated_shape(field, tensor, spec)
-    field = f"{field}.data"
-    values = flat_values(field, tensor.get("data"), shape)
+    return decode_values(f"{field}.data", tensor.get("data"), shape, spec)
+
+
+def decode_values(field: str, data: object, shape: tuple[int, ...], spec: TensorSpec) -> Array:
+    """Return the array of a shape that fits ``spec``, read-only.
+
+    Args:
+        field: where the values stand in the request, for the messages.
+        data: nested or flat, row-major.
+        shape: the array's.
+        spec: the model's input.
+
+    Raises:
+        InvalidTensor: there are more or fewer values, or others than the datatype has.
+    """
+    values = flat_values(field, data, shape)
     if spec.datatype == "BYTES":
         return _texts(field, values).reshape(shape)
     if len(values) <= _CHUNK:
@@ -123,12 +136,11 @@ def encode_values(spec: TensorSpec, array: Array) -> bytes:
         OutputNotFinite: a value is NaN or infinite: JSON has no word for it, and a client
             that reads ``null`` or ``NaN`` breaks far from the cause.
     """
-    flat = np.ascontiguousarray(array).reshape(-1)
-    if array.dtype.kind == "O":
-        return orjson.dumps(flat.tolist())
-    data = orjson.dumps(flat, option=orjson.OPT_SERIALIZE_NUMPY)
-    # Numbers are digits; null is what the writer makes of one that is not finite.
-    if b"n" in data and array.dtype.kind == "f":
+    if spec.datatype == "BYTES":
+        return orjson.dumps(array.ravel().tolist())
+    data = orjson.dumps(array.ravel(), option=orjson.OPT_SERIALIZE_NUMPY)
+    # There are digits and truths; null is what the writer makes of what is not finite.
+    if b"n" in data:
         raise OutputNotFinite(f"output {spec.name!r} holds NaN or infinity")
     return data
 
@@ -142,8 +154,9 @@ def brief(value: object) -> str:
 def _flatten(field: str, data: list[Any], shape: tuple[int, ...]) -> list[Any]:
     level = data
     for depth, size in enumerate(shape[1:], start=1):
-        if not set(map(type, level)) <= _LISTS or not set(map(len, level)) <= {size}:
-            raise InvalidTensor(f"{field} at depth {depth} must be lists of {size}")
+        for item in level:
+            if type(item) is not list or len(item) != size:
+                raise InvalidTensor(f"{field} at depth {depth} must be lists of {size}")
         level = list(chain.from_iterable(level))
     return level
 
