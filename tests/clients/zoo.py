@@ -4,7 +4,6 @@ Between them they have every datatype, several inputs and outputs, fixed and ope
 nothing at all, texts and encoded images.
 """
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
+from tests.clients.documents import Document, tensor
 from tests.service import zoo
 from tests.service.images import grey
 
@@ -92,47 +92,21 @@ def build(root: Path) -> Path:
     return root
 
 
-def datatype(array: NDArray[Any]) -> str:
-    """The protocol's word for an array's type."""
-    if array.dtype.kind == "O":
-        return "BYTES"
-    short = {"b": "BOOL", "u": "UINT", "i": "INT", "f": "FP"}[array.dtype.kind]
-    return short if short == "BOOL" else f"{short}{8 * array.dtype.itemsize}"
+def signature(info: onnx.ValueInfoProto) -> tuple[str, list[int]]:
+    """The datatype and shape of an input or output, in the protocol's words."""
+    found = info.type.tensor_type
+    (datatype,) = [name for name, kind in DATATYPES.items() if kind == found.elem_type]
+    return datatype, [dim.dim_value or -1 for dim in found.shape.dim]
 
 
-def document(case: Case) -> dict[str, Any]:
-    """A case for a process that has no onnx: values as bytes in base64."""
+def document(case: Case) -> Document:
+    """A case for a process that has no onnx."""
     return {
         "id": case.id,
         "model": case.model,
         "as_json": case.as_json,
-        "inputs": [_tensor(name, array) for name, array in case.inputs.items()],
+        "inputs": {name: tensor(array) for name, array in case.inputs.items()},
         "outputs": list(case.outputs),
-    }
-
-
-def array_of(tensor: Mapping[str, Any]) -> NDArray[Any]:
-    """The array that a client got, of the document that its script wrote."""
-    kind = np.dtype(tensor["dtype"])
-    if kind.kind == "O":
-        elements = [base64.b64decode(element) for element in tensor["data"]]
-        return np.array(elements, dtype=np.object_).reshape(tensor["shape"])
-    data = base64.b64decode(tensor["data"])
-    return np.frombuffer(data, kind).reshape(tensor["shape"])
-
-
-def _tensor(name: str, array: NDArray[Any]) -> dict[str, Any]:
-    data: Any = (
-        [base64.b64encode(element).decode() for element in array.reshape(-1)]
-        if array.dtype.kind == "O"
-        else base64.b64encode(array.tobytes()).decode()
-    )
-    return {
-        "name": name,
-        "datatype": datatype(array),
-        "dtype": array.dtype.str,
-        "shape": list(array.shape),
-        "data": data,
     }
 
 
@@ -184,6 +158,7 @@ def _shapes() -> list[Case]:
             {"x": np.array([[0.1, -2, 1e4]], np.float16)},
             {"y": np.array([[0.1, -2, 1e4]], np.float16) * np.float16(2)},
         ),
+        Case("slow", _slow(), {"x": x[0, :1]}, {"y": x[0, :1] + _TIMES}),
         Case(
             "pixels", _pixels(), {"x": _PIXELS}, {"y": _PIXELS.astype(np.float32).sum(axis=(1, 2))}
         ),
@@ -197,6 +172,37 @@ def _shapes() -> list[Case]:
             as_json=False,
         ),
     ]
+
+
+# Additions one after the other, for a tenth of a second or more; float32 counts them exactly.
+_TIMES = 2**16
+
+
+def _slow() -> onnx.ModelProto:
+    """Adds one, many times."""
+    body = helper.make_graph(
+        [
+            helper.make_node("Add", ["carried", "one"], ["next"]),
+            helper.make_node("Identity", ["go_on"], ["again"]),
+        ],
+        "body",
+        [
+            zoo.info("i", (), TensorProto.INT64),
+            zoo.info("go_on", (), TensorProto.BOOL),
+            zoo.info("carried", (1,)),
+        ],
+        [zoo.info("again", (), TensorProto.BOOL), zoo.info("next", (1,))],
+    )
+    return zoo.graph_model(
+        [helper.make_node("Loop", ["times", "always", "x"], ["y"], body=body)],
+        [zoo.info("x", (1,))],
+        [zoo.info("y", (1,))],
+        [
+            zoo.constant("times", _TIMES, np.int64),
+            zoo.constant("always", True, np.bool_),
+            zoo.constant("one", [1]),
+        ],
+    )
 
 
 _PIXELS = np.arange(2 * 4 * 4, dtype=np.uint8).reshape(2, 4, 4) * 8

@@ -13,6 +13,7 @@ from onnx import helper
 
 from service.binary import join_elements, split_elements
 from tests.clients import zoo
+from tests.clients.documents import datatype
 from tests.clients.zoo import Case
 from tests.service.images import grey
 from tests.service.rpc.clients import Client, arrays, failure, request, serving, tensor
@@ -67,7 +68,7 @@ def check(case: Case, answer: Any) -> None:
     assert [output.name for output in answer.outputs] == list(case.outputs)
     for output, raw in zip(answer.outputs, answer.raw_output_contents, strict=True):
         expected = case.outputs[output.name]
-        assert output.datatype == zoo.datatype(expected)
+        assert output.datatype == datatype(expected)
         found = decoded(output, raw)
         assert found.shape == expected.shape
         np.testing.assert_array_equal(found, expected)
@@ -75,7 +76,7 @@ def check(case: Case, answer: Any) -> None:
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 async def test_raw_contents_are_answered_with_raw_contents(served: Client, case: Case) -> None:
-    stated = [tensor(name, x, zoo.datatype(x)) for name, x in case.inputs.items()]
+    stated = [tensor(name, x, datatype(x)) for name, x in case.inputs.items()]
     raw = [raw_bytes(x) for x in case.inputs.values()]
     check(case, await served.infer(case.model, {}, inputs=stated, raw_input_contents=raw))
 
@@ -83,7 +84,7 @@ async def test_raw_contents_are_answered_with_raw_contents(served: Client, case:
 TYPED = {
     case.id: case
     for case in CASES.values()
-    if all(zoo.datatype(x) in FIELDS for x in case.inputs.values())
+    if all(datatype(x) in FIELDS for x in case.inputs.values())
 }
 
 
@@ -92,7 +93,7 @@ async def test_typed_contents_are_answered_alike(served: Client, case: Case) -> 
     stated = [
         tensor(name, x, kind, contents={FIELDS[kind]: x.reshape(-1).tolist()})
         for name, x in case.inputs.items()
-        for kind in [zoo.datatype(x)]
+        for kind in [datatype(x)]
     ]
     check(case, await served.infer(case.model, {}, inputs=stated))
 

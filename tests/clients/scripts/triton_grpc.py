@@ -1,0 +1,82 @@
+"""tritonclient.grpc, unchanged, asks everything that the service's gRPC half answers."""
+
+from queue import SimpleQueue
+from typing import Any
+
+import tritonclient.grpc as triton  # type: ignore[import-not-found]
+from tritonclient.utils import InferenceServerException  # type: ignore[import-not-found]
+
+from tests.clients.documents import Document, arguments
+from tests.clients.scripts import conversation
+
+_AT_ONCE = 20
+_PATIENCE_S = 60
+
+
+def main() -> None:
+    address, cases = arguments()
+    with triton.InferenceServerClient(address) as client:
+        conversation.say(
+            {
+                "live": client.is_server_live(),
+                "ready": client.is_server_ready(),
+                "server": client.get_server_metadata(as_json=True),
+                "models": {case["model"]: described(client, case["model"]) for case in cases},
+                "cases": {case["id"]: answered(client, case) for case in cases},
+                "several": conversation.several(triton, client),
+                "requests": {
+                    name: conversation.attempt(ask, InferenceServerException)
+                    for name, ask in conversation.requests(triton, client).items()
+                },
+                "impatient": impatient(client, cases),
+                "compressed": compressed(client, cases),
+                "asynchronous": asynchronous(client, cases),
+            }
+        )
+
+
+def described(client: Any, model: str) -> Document:
+    return {
+        "ready": client.is_model_ready(model),
+        "metadata": client.get_model_metadata(model, as_json=True),
+    }
+
+
+def answered(client: Any, case: Document, **options: Any) -> Document:
+    given = conversation.case_inputs(triton, case)
+    result = client.infer(case["model"], given, request_id=case["id"], **options)
+    return conversation.head(result) | {"outputs": conversation.outputs(result, case["outputs"])}
+
+
+def impatient(client: Any, cases: list[Document]) -> Document:
+    """The deadline of gRPC itself."""
+    (slow,) = [case for case in cases if case["id"] == "slow"]
+    return conversation.attempt(
+        lambda: answered(client, slow, client_timeout=0.01), InferenceServerException
+    )
+
+
+def compressed(client: Any, cases: list[Document]) -> Document:
+    (case,) = [case for case in cases if case["id"] == "fixed_batch"]
+    return {
+        algorithm: answered(client, case, compression_algorithm=algorithm)
+        for algorithm in ("gzip", "deflate")
+    }
+
+
+def asynchronous(client: Any, cases: list[Document]) -> list[Document]:
+    """Many calls at once, which the service may answer in one run."""
+    (case,) = [case for case in cases if case["id"] == "two_in_two_out"]
+    given = conversation.case_inputs(triton, case)
+    results: SimpleQueue[Any] = SimpleQueue()
+    for _ in range(_AT_ONCE):
+        client.async_infer(case["model"], given, lambda result, error: results.put((result, error)))
+    found = [results.get(timeout=_PATIENCE_S) for _ in range(_AT_ONCE)]
+    return [
+        {"error": str(error)} if error else conversation.outputs(result, case["outputs"])
+        for result, error in found
+    ]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""NVIDIA's gRPC client, unchanged, against a real server."""
+
+import pytest
+
+from tests.clients import expected
+from tests.clients.conftest import Served, Talk
+from tests.clients.documents import Document
+from tests.clients.expected import CASES, MODELS, REQUESTS
+from tests.clients.zoo import Case
+
+# gRPC's words for what the same request is over HTTP.
+CODES = {
+    400: "StatusCode.INVALID_ARGUMENT",
+    404: "StatusCode.NOT_FOUND",
+    415: "StatusCode.INVALID_ARGUMENT",
+    504: "StatusCode.DEADLINE_EXCEEDED",
+}
+
+
+@pytest.fixture(scope="module")
+def said(served: Served, talk: Talk) -> Document:
+    return talk("triton_grpc", served.grpc)
+
+
+def test_the_server_is_live_and_ready_and_says_what_it_is(said: Document) -> None:
+    assert said["live"] is True
+    assert said["ready"] is True
+    assert said["server"]["name"] == "foldserve"
+
+
+@pytest.mark.parametrize("case", MODELS.values(), ids=MODELS)
+def test_every_model_is_ready_and_shows_its_signature(said: Document, case: Case) -> None:
+    assert said["models"][case.model]["ready"] is True
+    expected.check_metadata(case, said["models"][case.model]["metadata"])
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_every_model_answers_what_numpy_says(said: Document, case: Case) -> None:
+    expected.check_answer(case, said["cases"][case.id])
+
+
+def test_outputs_classes_and_ids_are_as_asked_for(said: Document) -> None:
+    expected.check_several(said["several"])
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_a_request_ends_as_it_should(said: Document, name: str) -> None:
+    found, due = said["requests"][name], REQUESTS[name]
+    if isinstance(due, list):
+        assert found == {"value": due}
+        return
+    status, message = due
+    assert found["status"] == CODES[status]
+    assert found["error"].startswith(message)
+
+
+def test_a_client_that_does_not_wait_is_told_so(said: Document) -> None:
+    assert said["impatient"]["status"] == "StatusCode.DEADLINE_EXCEEDED"
+
+
+@pytest.mark.parametrize("algorithm", ["gzip", "deflate"])
+def test_messages_may_be_packed(said: Document, algorithm: str) -> None:
+    case = CASES["fixed_batch"]
+    expected.check_answer(case, said["compressed"][algorithm])
+
+
+def test_many_calls_at_once_are_answered_each(said: Document) -> None:
+    assert len(said["asynchronous"]) == 20
+    for outputs in said["asynchronous"]:
+        expected.check_outputs(CASES["two_in_two_out"], outputs)
