@@ -14,26 +14,14 @@ from PIL import Image, ImageOps
 
 from service.errors import ImageTooLarge, InvalidImage, ServiceError, UnsupportedImage
 from service.manifest import ImageInput
-from service.preprocessing import covering_size, image_tensor, small_image_tensor
-from tests.service.images import encoded, grey
+from service.preprocessing import covering_size, image_tensor
+from tests.service.images import encoded, grey, image_input, noise
 
 MAX_PIXELS = 1_000_000
 
 
 def spec(height: int = 2, width: int = 3, color: str = "L", **changes: Any) -> ImageInput:
-    document = {
-        "name": "input",
-        "kind": "image",
-        "layout": "NCHW",
-        "color": color,
-        "channels": {"L": 1, "RGB": 3}[color],
-        "height": height,
-        "width": width,
-        "value_range": (0, 255),
-        "resize_filter": "bilinear",
-        "crop_fraction": None,
-    }
-    return ImageInput.model_validate(document | changes)
+    return image_input(height, width, color, **changes)
 
 
 def tensor(data: bytes, expected: ImageInput, max_pixels: int = MAX_PIXELS) -> Any:
@@ -45,11 +33,6 @@ def picture(values: Any, mode: str = "L") -> Image.Image:
     if mode in {"L", "P"}:
         return Image.frombytes(mode, array.shape[::-1], array.tobytes())
     return Image.frombytes(mode, array.shape[1::-1], array.tobytes())
-
-
-def noise(height: int, width: int, channels: int) -> Image.Image:
-    rng = np.random.default_rng(0)
-    return picture(rng.integers(0, 256, (height, width, channels)), "RGB")
 
 
 def test_a_grey_image_of_the_right_size_is_its_pixels() -> None:
@@ -69,7 +52,7 @@ def test_a_color_image_is_channels_first_in_the_order_red_green_blue() -> None:
 
 @pytest.mark.parametrize(("color", "channels"), [("L", 1), ("RGB", 3)])
 def test_channels_last_are_the_decoded_bytes_themselves(color: str, channels: int) -> None:
-    image = noise(2, 3, 3).convert(color)
+    image = noise(2, 3).convert(color)
     found = tensor(encoded(image), spec(color=color, layout="NHWC"))
     assert (found.dtype, found.shape) == (np.uint8, (2, 3, channels))
     assert found.flags.c_contiguous
@@ -101,13 +84,13 @@ def test_an_empty_body_is_named_as_such() -> None:
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 @pytest.mark.parametrize("part", [0.5, 0.9])
 def test_a_truncated_image_is_refused(kind: str, part: float) -> None:
-    whole = encoded(noise(64, 64, 3), kind)
+    whole = encoded(noise(64, 64), kind)
     with pytest.raises(InvalidImage, match="truncated or damaged"):
         tensor(whole[: int(len(whole) * part)], spec())
 
 
 def test_a_damaged_header_is_refused() -> None:
-    whole = bytearray(encoded(noise(8, 8, 3), "PNG"))
+    whole = bytearray(encoded(noise(8, 8), "PNG"))
     whole[18] ^= 0xFF  # inside the header chunk, whose checksum now lies
     with pytest.raises((InvalidImage, UnsupportedImage)):
         tensor(bytes(whole), spec())
@@ -125,7 +108,7 @@ def test_an_image_that_is_turned_by_its_exif_stands_upright() -> None:
 def test_every_orientation_is_that_of_pillow(orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation  # 1 to 8 mean something
-    stored = noise(5, 7, 3)
+    stored = noise(5, 7)
     data = encoded(stored, "PNG", exif=exif)
     upright = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
     found = tensor(data, spec(upright.height, upright.width, "RGB", layout="NHWC"))
@@ -200,7 +183,7 @@ def test_a_sliver_may_not_grow_into_a_bomb() -> None:
 
 
 def test_without_a_crop_the_aspect_is_not_kept() -> None:
-    image = noise(10, 20, 3)
+    image = noise(10, 20)
     expected = image.convert("L").resize((3, 2), Image.Resampling.BILINEAR)
     assert np.array_equal(tensor(encoded(image), spec())[0], np.asarray(expected, np.float32))
 
@@ -222,7 +205,7 @@ def test_the_crop_covers_the_input_with_the_aspect_kept(
 
 @pytest.mark.parametrize("name", ["nearest", "box", "bilinear", "bicubic", "lanczos"])
 def test_the_evaluation_transform_of_imagenet_is_resize_then_centre_crop(name: str) -> None:
-    image = noise(48, 64, 3)
+    image = noise(48, 64)
     small = image.resize((43, 32), Image.Resampling[name.upper()])
     left, top = (43 - 28) // 2, (32 - 28) // 2
     expected = np.asarray(small.crop((left, top, left + 28, top + 28)), np.float32)
@@ -231,25 +214,25 @@ def test_the_evaluation_transform_of_imagenet_is_resize_then_centre_crop(name: s
 
 
 def test_the_filter_makes_a_difference() -> None:
-    data = encoded(noise(48, 64, 3))
+    data = encoded(noise(48, 64))
     assert not np.array_equal(
         tensor(data, spec(resize_filter="nearest")), tensor(data, spec(resize_filter="lanczos"))
     )
 
 
 def test_an_image_that_is_right_already_is_only_cropped() -> None:
-    image = noise(4, 4, 3)
+    image = noise(4, 4)
     found = tensor(encoded(image), spec(2, 2, "RGB", crop_fraction=0.5))
     assert np.array_equal(found, np.asarray(image, np.float32)[1:3, 1:3].transpose(2, 0, 1))
 
 
 def test_the_bytes_are_read_and_not_kept_open() -> None:
-    data = encoded(noise(8, 8, 3))
+    data = encoded(noise(8, 8))
     again = io.BytesIO(data)
     assert np.array_equal(tensor(again.getvalue(), spec()), tensor(data, spec()))
 
 
-SEEDS = [encoded(noise(9, 9, 3), kind) for kind in ("PNG", "JPEG", "WEBP")]
+SEEDS = [encoded(noise(9, 9), kind) for kind in ("PNG", "JPEG", "WEBP")]
 
 
 @given(st.sampled_from(SEEDS), st.lists(st.tuples(st.floats(0, 1), st.binary(max_size=4))))
@@ -285,42 +268,3 @@ def test_the_scans_of_a_jpeg_with_two_pictures_are_bounded_too() -> None:
     scan = data[data.index(b"\xff\xda") : data.index(b"\xff\xd9")]
     with pytest.raises(InvalidImage, match="more than 64 scans"):
         tensor(data + 63 * scan, spec())
-
-
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
-@pytest.mark.parametrize("changes", [{}, {"layout": "NHWC"}, {"crop_fraction": 0.5}])
-def test_a_small_image_has_the_same_tensor_where_it_arrives(
-    kind: str, changes: dict[str, Any]
-) -> None:
-    data, expected = encoded(noise(24, 32, 3), kind), spec(16, 20, "RGB", **changes)
-    found = small_image_tensor(data, expected, MAX_PIXELS)
-    assert found is not None
-    assert np.array_equal(found, tensor(data, expected))
-
-
-@pytest.mark.parametrize(
-    ("image", "expected"),
-    [
-        (Image.new("L", (65, 64)), spec()),
-        (noise(64, 64, 3), spec()),
-        (Image.new("L", (2, 2)), spec(65, 64)),
-        (Image.new("L", (2, 2)), spec(33, 33, crop_fraction=0.5)),
-        (Image.new("L", (1, 64)), spec(33, 33, crop_fraction=1.0)),
-        (Image.new("L", (64, 1)), spec(33, 33, crop_fraction=1.0)),
-    ],
-    ids=["pixels", "bytes", "input", "covering size", "sliver", "sliver on its side"],
-)
-def test_what_takes_long_is_not_small(image: Image.Image, expected: ImageInput) -> None:
-    data = encoded(image)
-    assert small_image_tensor(data, expected, MAX_PIXELS) is None
-    assert tensor(data, expected).size
-
-
-def test_a_small_body_that_is_no_image_is_refused_at_once() -> None:
-    for data, error in (
-        (b"", InvalidImage),
-        (b"hello", UnsupportedImage),
-        (grey(0), ImageTooLarge),
-    ):
-        with pytest.raises(error):
-            small_image_tensor(data, spec(), max_pixels=15)

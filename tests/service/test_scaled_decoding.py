@@ -13,7 +13,7 @@ from PIL import Image
 from service.errors import InvalidImage
 from service.manifest import ImageInput
 from service.preprocessing import image_tensor
-from tests.service.images import encoded
+from tests.service.images import encoded, image_input
 
 MAX_PIXELS = 10_000_000
 ORIENTATION = 0x0112
@@ -34,19 +34,7 @@ def jpeg(**options: Any) -> bytes:
 
 
 def spec(height: int = 96, width: int = 120, color: str = "RGB", **changes: Any) -> ImageInput:
-    document = {
-        "name": "input",
-        "kind": "image",
-        "layout": "NCHW",
-        "color": color,
-        "channels": {"L": 1, "RGB": 3}[color],
-        "height": height,
-        "width": width,
-        "value_range": (0, 255),
-        "resize_filter": "bilinear",
-        "crop_fraction": None,
-    }
-    return ImageInput.model_validate(document | changes)
+    return image_input(height, width, color, **changes)
 
 
 def levels(data: bytes, expected: ImageInput) -> np.ndarray:
