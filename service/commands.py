@@ -36,9 +36,11 @@ class Commands:
 
         Raises:
             ControlPlaneOff: clients may not command.
-            ModelNotFound: no worker finds the folder.
+            ModelNotFound: there is no such folder.
             LoadFailed: a worker could not, and why.
         """
+        self.require_allowed()
+        await self._control.require_folder(name)  # all workers hear of real models alone
         await self._everywhere({"load": name})
 
     async def unload(self, name: str) -> None:
@@ -46,9 +48,11 @@ class Commands:
 
         Raises:
             ControlPlaneOff: clients may not command.
-            ModelNotFound: no worker has the model.
+            ModelNotFound: there is no such model.
             LoadFailed: a worker could not, and why.
         """
+        self.require_allowed()
+        self._control.require_model(name)
         await self._everywhere({"unload": name})
 
     async def not_loaded(self) -> list[Entry]:
@@ -60,7 +64,6 @@ class Commands:
         return await self._control.not_loaded() if self._allowed else []
 
     async def _everywhere(self, command: Command) -> None:
-        self.require_allowed()
         answers = await self._hub.everywhere(command)
         failures = [answer for answer in answers if "error" in answer]
         if failures:

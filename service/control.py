@@ -96,6 +96,14 @@ class Control:
         await self._retired(name)
         log.info("model unloaded", model=name)
 
+    async def require_folder(self, name: str) -> None:
+        """Return if there is something that could be loaded; raises as ``load``."""
+        await asyncio.to_thread(self._versions, name)
+
+    def require_model(self, name: str) -> None:
+        """Return if there is something that could be unloaded; raises as ``unload``."""
+        self._repository.versions(name)
+
     async def not_loaded(self) -> list[Entry]:
         """Return what came into the repository's folder and waits for a load.
 

@@ -18,7 +18,7 @@ from service.control import Control
 from service.errors import LoadFailed, ModelNotFound
 from service.hub import Answer, Command, OnCommand, refuse
 from service.model import RunOptions
-from service.repository import Repository
+from service.repository import Entry, Repository
 from tests.service import zoo
 from tests.service.apps import running, serving, settings
 from tests.service.fakes import PATIENCE_S, FakeModel
@@ -242,27 +242,55 @@ class SeveralWorkers:
     def __init__(self, *others: Answer) -> None:
         self.on_command: OnCommand = refuse
         self.others = others
+        self.commands: list[Command] = []
 
     async def everywhere(self, command: Command) -> list[Answer]:
+        self.commands.append(command)
         return [await self.on_command(command), *self.others]
 
 
 def commands(hub: SeveralWorkers) -> Commands:
-    async def unused(_entry: Any) -> Any:
-        raise AssertionError
+    """Of a repository with the model m, whose file is broken."""
+    entry = Entry("m", "1", Path("model.onnx"))
 
-    control = Control(Repository(), list, unused, lambda _entry: None, 1)
+    async def fail(entry: Entry) -> Entry:
+        return entry.failed("it is broken")
+
+    control = Control(Repository([entry]), lambda: [entry], fail, lambda _entry: None, 1)
     return Commands(hub, control, allowed=True)
 
 
 async def test_a_worker_that_fails_fails_the_command_with_its_reason() -> None:
     hub = SeveralWorkers({"error": "worker 2 is gone"}, {})
-    with pytest.raises(LoadFailed, match=r"no folder of this name.*; worker 2 is gone"):
-        await commands(hub).load("doubler")
+    with pytest.raises(LoadFailed, match="worker 2 is gone"):
+        await commands(hub).unload("m")
+    assert hub.commands == [{"unload": "m"}]
 
 
-async def test_what_no_worker_finds_is_not_found_and_said_once() -> None:
-    missing = {"error": "there is no model of this name", "code": "model_not_found"}
-    with pytest.raises(ModelNotFound) as caught:
-        await commands(SeveralWorkers(missing, missing)).unload("doubler")
-    assert str(caught.value).count("there is no model of this name") == 2
+async def test_what_all_workers_say_is_said_once() -> None:
+    hub = SeveralWorkers({"error": "version 1: it is broken", "code": "load_failed"})
+    with pytest.raises(LoadFailed) as caught:
+        await commands(hub).load("m")
+    assert str(caught.value) == "version 1: it is broken"
+
+
+async def test_a_model_that_went_meanwhile_is_not_found() -> None:
+    hub = SeveralWorkers()
+    asked = commands(hub)
+    missing = {"error": "there is no such model", "code": "model_not_found"}
+
+    async def find_nothing(_command: Command) -> Answer:
+        return missing
+
+    hub.on_command = find_nothing
+    with pytest.raises(ModelNotFound, match="there is no such model"):
+        await asked.unload("m")
+
+
+@pytest.mark.parametrize("command", ["load", "unload"])
+async def test_workers_never_hear_of_a_model_that_is_none(command: str) -> None:
+    hub = SeveralWorkers()
+    asked = commands(hub)
+    with pytest.raises(ModelNotFound):
+        await getattr(asked, command)("nothing")
+    assert hub.commands == []
