@@ -118,6 +118,16 @@ def test_several_inputs_are_read_as_ever() -> None:
         }
 
 
+def test_requests_with_much_around_their_values_are_read_as_ever() -> None:
+    reader = RequestReader(one_input(), None)
+    for value in (1, 2):
+        array = np.full((1, 2), value, np.float32)
+        more = {"parameters": {"mood": "x" * 2000}}
+        text = json.dumps({"inputs": [json_tensor("x", "FP32", array)]} | more).encode()
+        assert reader.read(text, None).inputs["x"].tolist() == array.tolist()
+        assert reader.read(*body_of(array, **more)).inputs["x"].tolist() == array.tolist()
+
+
 def test_a_model_without_inputs_has_requests_too() -> None:
     reader = RequestReader(Signature((), one_input().outputs), None)
     assert reader.read(b'{"inputs":[]}', None).inputs == {}
