@@ -81,20 +81,18 @@ class Observer:
         async def serve(body: bytes, context: Any) -> bytes:
             began = time.perf_counter()
             call = Call(context, self._request_id(context))
-            # Each call runs in a task, and so in a context, of its own.
-            structlog.contextvars.bind_contextvars(request_id=call.request_id)
             status = _CLIENT_CLOSED_REQUEST
             try:
                 answer: bytes = (await method(_parse(request, body), call)).SerializeToString()
                 context.set_trailing_metadata(call.trailing_metadata())
                 status = _OK
             except Exception as error:
-                ours = _ours(error)
+                ours = _ours(error, call.request_id)
                 status = ours.status
                 await context.abort(status_code(type(ours)), str(ours), call.trailing_metadata())
                 raise  # for the types: abort does
             finally:
-                self._record(name, status, time.perf_counter() - began)
+                self._record(name, call.request_id, status, time.perf_counter() - began)
             return answer
 
         # Bytes in and out: a message that cannot be read is told in our words, and counted.
@@ -106,7 +104,7 @@ class Observer:
                 return self._ids.choose(value)
         return self._ids.choose(None)
 
-    def _record(self, name: str, status: int, seconds: float) -> None:
+    def _record(self, name: str, request_id: str, status: int, seconds: float) -> None:
         route = f"grpc {name}"
         self._metrics.request(route, status, seconds)
         if self._access_log == "all" or (self._access_log == "errors" and status != _OK):
@@ -115,6 +113,7 @@ class Observer:
                 method="grpc",
                 path=name,
                 status=status,
+                request_id=request_id,
                 milliseconds=round(seconds * 1000, 3),
             )
 
@@ -126,11 +125,17 @@ def _parse(request: Message, body: bytes) -> Message:
         raise InvalidRequest("the message is not one of this method") from None
 
 
-def _ours(error: Exception) -> ServiceError:
+def _ours(error: Exception, request_id: str) -> ServiceError:
     """Return the error that a client is told of; the others stay in the log."""
     if not isinstance(error, ServiceError):
-        log.error("unexpected error", exc_info=error)
+        log.error("unexpected error", request_id=request_id, exc_info=error)
         return _UNEXPECTED
     if isinstance(error, RunError):
-        log.error("run failed", code=error.code, reason=str(error), cause=repr(error.__cause__))
+        log.error(
+            "run failed",
+            code=error.code,
+            reason=str(error),
+            request_id=request_id,
+            cause=repr(error.__cause__),
+        )
     return error

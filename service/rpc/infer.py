@@ -1,5 +1,7 @@
 """``ModelInfer``: from a message to the batcher and back."""
 
+import time
+
 from service.inference import infer
 from service.lifecycle import Service
 from service.rpc.calls import Call
@@ -26,7 +28,9 @@ class Inference:
         entry, predictor = self._service.repository.serving(message.model_name, version)
         manifest = predictor.model.manifest
         image, labels = (manifest.image, manifest.labels) if manifest else (None, None)
+        began = time.monotonic()
         asked = read_infer(message, predictor.model.signature, image)
+        call.timing.decode_s = time.monotonic() - began
         with entry.in_use:
             deadline = predictor.deadline(_shortest(asked.timeout_s, call.seconds_left))
             outputs = await infer(predictor, asked, call.timing, deadline)

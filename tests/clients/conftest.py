@@ -47,7 +47,7 @@ def served(repository: Path) -> Iterator[Served]:
     """The server, in a process of its own, with every model of the zoo."""
     with reserved_port("127.0.0.1", 0, shared=False) as port:
         pass
-    with processes.server(repository, GRPC_PORT=port, CONTROL_PLANE=True) as server:
+    with processes.server(repository, WORKERS=1, GRPC_PORT=port, CONTROL_PLANE=True) as server:
         yield Served(f"127.0.0.1:{server.port}", f"127.0.0.1:{port}")
         assert server.stop() == 0
 

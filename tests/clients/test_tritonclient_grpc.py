@@ -1,12 +1,16 @@
 """NVIDIA's gRPC client, unchanged, against a real server."""
 
+from pathlib import Path
+
 import pytest
 
+from service.rpc.address import reserved_port
 from tests.clients import expected
 from tests.clients.conftest import Served, Talk
 from tests.clients.documents import Document
 from tests.clients.expected import CASES, MODELS, REQUESTS
 from tests.clients.zoo import Case
+from tests.service import processes
 
 # gRPC's words for what the same request is over HTTP.
 CODES = {
@@ -20,6 +24,16 @@ CODES = {
 @pytest.fixture(scope="module")
 def said(served: Served, talk: Talk) -> Document:
     return talk("triton_grpc", served.grpc)
+
+
+def test_several_workers_share_the_port(repository: Path, talk: Talk) -> None:
+    with reserved_port("127.0.0.1", 0, shared=False) as port:
+        pass
+    with processes.server(repository, WORKERS=2, GRPC_PORT=port) as server:
+        said = talk("triton_grpc", f"127.0.0.1:{port}")
+        assert server.stop() == 0
+    for case in CASES.values():
+        expected.check_answer(case, said["cases"][case.id])
 
 
 def test_the_server_is_live_and_ready_and_says_what_it_is(said: Document) -> None:

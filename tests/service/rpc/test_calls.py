@@ -110,7 +110,8 @@ async def test_which_calls_are_logged_can_be_chosen(
     found = [line for line in lines if line["event"] == "request"]
     assert len(found) == logged
     for line in found:
-        assert line.keys() == {"event", "log_level", "method", "path", "status", "milliseconds"}
+        about = {"method", "path", "status", "request_id", "milliseconds"}
+        assert line.keys() == {"event", "log_level"} | about
         assert (line["method"], line["path"]) == ("grpc", "ModelInfer")
 
 
