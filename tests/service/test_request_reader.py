@@ -122,7 +122,7 @@ def test_requests_with_much_around_their_values_are_read_as_ever() -> None:
     reader = RequestReader(one_input(), None)
     for value in (1, 2):
         array = np.full((1, 2), value, np.float32)
-        more = {"parameters": {"mood": "x" * 2000}}
+        more: dict[str, Any] = {"parameters": {"mood": "x" * 2000}}
         text = json.dumps({"inputs": [json_tensor("x", "FP32", array)]} | more).encode()
         assert reader.read(text, None).inputs["x"].tolist() == array.tolist()
         assert reader.read(*body_of(array, **more)).inputs["x"].tolist() == array.tolist()
