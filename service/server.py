@@ -90,18 +90,21 @@ def work(
 
 
 def greeting(service: Service, address: tuple[str, int]) -> Iterator[str]:
-    """Give the lines for a person: the page, and a request that works.
+    """Give the lines for a person: the page, a request that works, the address of gRPC.
 
     Args:
         service: ready.
         address: the host and port that are listened on.
     """
-    url = f"http://{_reachable(address[0])}:{address[1]}"
+    host = _reachable(address[0])
+    url = f"http://{host}:{address[1]}"
     yield f"Foldserve is ready: {url}/docs"
     model = _first_image_model(service)
     if model is not None:
         image = EXAMPLE_IMAGE if EXAMPLE_IMAGE.is_file() else "image.png"
         yield f"Try: curl --data-binary @{image} {url}/models/{model}/predict"
+    if service.settings.grpc_port is not None:
+        yield f"gRPC: {host}:{service.settings.grpc_port}"
 
 
 class _Server(uvicorn.Server):

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import pytest
 
-from service.rpc.address import reserved_port
 from tests.clients import zoo
 from tests.clients.documents import Document
 from tests.service import processes
@@ -45,11 +44,15 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def served(repository: Path) -> Iterator[Served]:
     """The server, in a process of its own, with every model of the zoo."""
-    with reserved_port("127.0.0.1", 0, shared=False) as port:
-        pass
-    with processes.server(repository, WORKERS=1, GRPC_PORT=port, CONTROL_PLANE=True) as server:
-        yield Served(f"127.0.0.1:{server.port}", f"127.0.0.1:{port}")
+    with processes.server(repository, WORKERS=1, GRPC_PORT=0, CONTROL_PLANE=True) as server:
+        yield Served(f"127.0.0.1:{server.port}", grpc_address(server))
         assert server.stop() == 0
+
+
+def grpc_address(server: processes.Server) -> str:
+    """Where a server says that it listens for gRPC, in the line behind its example."""
+    assert server.process.stdout is not None
+    return processes.found(r"^gRPC: (\S+)$", server.process.stdout.readline())
 
 
 @pytest.fixture(scope="session")

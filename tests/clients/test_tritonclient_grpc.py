@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from service.rpc.address import reserved_port
 from tests.clients import expected
-from tests.clients.conftest import Served, Talk
+from tests.clients.conftest import Served, Talk, grpc_address
 from tests.clients.documents import Document
 from tests.clients.expected import CASES, MODELS, REQUESTS
 from tests.clients.zoo import Case
@@ -27,10 +26,8 @@ def said(served: Served, talk: Talk) -> Document:
 
 
 def test_several_workers_share_the_port(repository: Path, talk: Talk) -> None:
-    with reserved_port("127.0.0.1", 0, shared=False) as port:
-        pass
-    with processes.server(repository, WORKERS=2, GRPC_PORT=port) as server:
-        said = talk("triton_grpc", f"127.0.0.1:{port}")
+    with processes.server(repository, WORKERS=2, GRPC_PORT=0) as server:
+        said = talk("triton_grpc", grpc_address(server))
         assert server.stop() == 0
     for case in CASES.values():
         expected.check_answer(case, said["cases"][case.id])

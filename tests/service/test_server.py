@@ -180,6 +180,14 @@ async def test_the_example_names_the_image_that_is_there(
 
 
 @pytest.mark.anyio
+async def test_the_greeting_has_the_address_of_grpc(models: Path) -> None:
+    service = Service(settings(models, grpc_port=9000))
+    await service.start()
+    assert list(server.greeting(service, ("::", 8000)))[2:] == ["gRPC: [::1]:9000"]
+    await service.close()
+
+
+@pytest.mark.anyio
 async def test_without_an_image_model_there_is_no_example(tmp_path: Path) -> None:
     zoo.put(tmp_path, "doubler", 1, zoo.doubler())
     service = Service(settings(tmp_path))
