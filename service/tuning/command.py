@@ -79,6 +79,8 @@ def tune(options: Options, report: Say, progress: Say) -> bool:
     cpus = usable_cpus()
     with ended_by_signals(), tempfile.TemporaryDirectory() as folder:
         subject, trials = _prepare(options, Path(folder))
+        for version, reason in subject.left_out:
+            progress(f"version {version} is left out: {reason}")
         plans = _plans(options, subject, cpus)
         progress(f"{len(plans)} plans on {cpus.count} CPUs, {options.clients} clients")
         records = race(plans, _told(trials.measure, progress), options.limits)

@@ -3,12 +3,16 @@
 A plan is measured with the version that it is about and nothing else in memory.
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from service.errors import StartError
 
 MODEL_FILE = "model.onnx"
+
+# What the service takes for a model's name.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ def find_source(model: str, models: Path) -> Source:
         # Its name may be none that the service takes.
         return Source("model", path.parent.absolute(), path.absolute())
     folder = models / model
-    if path.name != model or not folder.is_dir():
+    if not _NAME.fullmatch(model) or not folder.is_dir():
         raise StartError(f"there is no model {model} in {models}; --models names the repository")
     return Source(model, folder.absolute())
 

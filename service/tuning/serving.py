@@ -69,12 +69,14 @@ def _port(process: Child, log: IO[bytes]) -> int:
                 raise NotMeasured(f"the server was not ready in {_START_S:g} s")
             chunk = process.stdout.read1()  # type: ignore[union-attr]
             if not chunk:
-                raise NotMeasured(f"the server did not start: {_last_line(log)}")
+                raise NotMeasured(f"the server did not start: {_last_words(log)}")
             said += chunk
     return int(found[1])
 
 
-def _last_line(log: IO[bytes]) -> str:
+def _last_words(log: IO[bytes]) -> str:
+    """Return the line in which the command says what is wrong, or else the last one."""
     log.seek(0)
     lines = log.read().decode(errors="replace").splitlines() or ["it said nothing"]
-    return lines[-1].removeprefix(_ERROR)
+    stated = [line.removeprefix(_ERROR) for line in lines if line.startswith(_ERROR)]
+    return (stated or lines)[-1]

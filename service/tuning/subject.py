@@ -42,11 +42,13 @@ class Subject:
         name: of the model.
         default: the version that answers who names none.
         versions: in ascending order.
+        left_out: the number of each version that cannot answer, with the reason.
     """
 
     name: str
     default: str
     versions: tuple[Version, ...]
+    left_out: tuple[tuple[str, str], ...] = ()
 
 
 def ask(port: int, name: str, wanted: str | None = None) -> Subject:
@@ -67,7 +69,9 @@ def ask(port: int, name: str, wanted: str | None = None) -> Subject:
         raise StartError(f"model {name} has no version {wanted}")
     if not ready:
         raise StartError(f"model {name} cannot be served: {listed[-1]['reason']}")
-    return Subject(name, document["version"], tuple(map(_version, ready)))
+    left_out = [(each["version"], each["reason"]) for each in listed if each not in ready]
+    versions = tuple(map(_version, ready))
+    return Subject(name, document["version"], versions, tuple(left_out))
 
 
 def _get(port: int, path: str) -> Any:

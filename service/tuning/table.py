@@ -40,7 +40,11 @@ def table(
     lines = [f"{line}  {mark}".rstrip() for line, mark in zip(_aligned(rows), marks, strict=True)]
     failed = [f"Out: {each.candidate}: {each.failure}." for each in records if each.failure]
     left = sum(not each.rounds and each.failure is None for each in records)
-    return lines + failed + ([f"Not measured, as the time was over: {left} plans."] if left else [])
+    return (
+        lines
+        + failed
+        + ([f"Not measured, as the time was over: {left} of {len(records)} plans."] if left else [])
+    )
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
