@@ -58,6 +58,11 @@ def test_the_clients_read_the_configuration(said: Any) -> None:
     assert said["blocking"]["extensions"] == list(metadata.EXTENSIONS)
 
 
+def test_the_configuration_is_one_of_tritons_messages(said: Any) -> None:
+    understood = said["blocking"]["understood"]
+    assert {"name", "platform", "input", "output", "dynamic_batching"} <= set(understood)
+
+
 def test_the_counters_move(said: Any) -> None:
     assert (said["blocking"]["counted"], said["asyncio"]["counted"]) == (2, 2)
     assert said["blocking"]["all"] == 2

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import tritonclient.http as triton  # type: ignore[import-not-found]
 import tritonclient.http.aio as asynchronous  # type: ignore[import-not-found]
+from google.protobuf import json_format  # type: ignore[import-untyped]
+from tritonclient.grpc import model_config_pb2  # type: ignore[import-not-found]
 from tritonclient.utils import InferenceServerException  # type: ignore[import-not-found]
 
 from tests.clients.documents import Document, arguments
@@ -28,6 +30,7 @@ def blocking(client: Any) -> Document:
     return {
         "extensions": client.get_server_metadata()["extensions"],
         "config": client.get_model_config(MODEL),
+        "understood": understood(client.get_model_config(MODEL)),
         "version": client.get_model_config(MODEL, "1")["name"],
         "counted": count(client.get_inference_statistics(MODEL, "1")) - before,
         "all": len(client.get_inference_statistics()["model_stats"]),
@@ -63,6 +66,12 @@ async def beside(address: str) -> Document:
 
 def given() -> list[Any]:
     return conversation.inputs(triton, {"x": np.array([[1, 2, 3], [4, 5, 6]], np.float32)})
+
+
+def understood(config: Document) -> list[str]:
+    """What is left of a configuration as Triton's own message: anything unknown would raise."""
+    message = json_format.ParseDict(config, model_config_pb2.ModelConfig())
+    return sorted(field.name for field, _value in message.ListFields())
 
 
 def count(statistics: Document) -> int:
