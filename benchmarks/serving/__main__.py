@@ -32,7 +32,9 @@ def main(
         bool, typer.Option("--everything", help="All loads for all formats of all models.")
     ] = False,
     count: Annotated[int, typer.Option("--rounds", min=1, help="Turns of every server.")] = 3,
-    seconds: Annotated[int, typer.Option(min=1, help="Of one load.")] = 2,
+    seconds: Annotated[
+        int, typer.Option(min=1, help="Of one load; on ResNet-18 twice as long.")
+    ] = 2,
     out: Annotated[Path, typer.Option(help="Where rows, tables and plots go.")] = Path(
         "runs/serving"
     ),

@@ -11,10 +11,10 @@ import onnxruntime  # type: ignore[import-untyped]
 ROOT = Path(__file__).parents[2]  # of the repository: where `python -m ...` finds everything
 IMAGENET = ("--mean", "0.485,0.456,0.406", "--std", "0.229,0.224,0.225")
 FACTORIES = "benchmarks.serving.networks"
-# Name: the factory, and what `foldserve-export build` is told of its input.
-BUILT: Mapping[str, tuple[str, Sequence[str]]] = {
-    "network28": (f"{FACTORIES}:network28", ("--input", "1x28x28", "--color", "L")),
-    "resnet18": (f"{FACTORIES}:resnet18", ("--input", "3x224x224", "--color", "RGB", *IMAGENET)),
+# Name: how many classes it has, and what `foldserve-export build` is told of its input.
+BUILT: Mapping[str, tuple[int, Sequence[str]]] = {
+    "network28": (10, ("--input", "1x28x28", "--color", "L")),
+    "resnet18": (1000, ("--input", "3x224x224", "--color", "RGB", *IMAGENET)),
 }
 MODELS = ("digits", *BUILT)
 BUILD_LIMIT_S = 600
@@ -74,9 +74,12 @@ def described(name: str, repository: Path) -> ServedModel:
 
 
 def _build(name: str, repository: Path) -> None:
-    factory, options = BUILT[name]
-    command = [sys.executable, "-m", "export", "build", factory, "--name", name]
-    command += ["--output", str(repository), *options]
+    classes, options = BUILT[name]
+    repository.mkdir(parents=True, exist_ok=True)
+    labels = repository / "labels.txt"  # without them, a service classifies no pictures
+    labels.write_text("".join(f"class {index}\n" for index in range(classes)))
+    command = [sys.executable, "-m", "export", "build", f"{FACTORIES}:{name}", "--name", name]
+    command += ["--output", str(repository), "--labels", str(labels), *options]
     done = subprocess.run(  # noqa: S603 - this project's own command
         command, cwd=ROOT, capture_output=True, text=True, timeout=BUILD_LIMIT_S, check=False
     )

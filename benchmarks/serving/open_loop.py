@@ -79,7 +79,7 @@ class _Generator:
         """Send everything and wait for the answers; seconds that it took."""
         moments = deque(enumerate(due.tolist()))
         self._start = time.monotonic()
-        end = max(0.0, *due[-1:]) + PATIENCE_S
+        end = max([0.0, *due[-1:]]) + PATIENCE_S
         while (moments or self._waiting or self._on_their_way) and self._now() < end:
             while moments and moments[0][1] <= self._now():
                 self._waiting.append(moments.popleft())

@@ -26,7 +26,7 @@ class Options:
         clients: In place of the plan's.
         everything: Every load for every format.
         rounds: Turns of each server with each model.
-        seconds: Of one load.
+        seconds: Of one load; on a slow model it takes longer.
         peers: Folder of the virtual environments.
         built: Folder of the models that are built.
         ceilings: Whether to measure `session.run` alone, too.
@@ -46,6 +46,10 @@ class Options:
     def cells(self, model: str) -> list[Cell]:
         """The loads for a model."""
         return plan.cells(model, forms=self.forms, clients=self.clients, everything=self.everything)
+
+    def length(self, model: str) -> float:
+        """Seconds of a load on a model."""
+        return self.seconds * plan.LONGER.get(model, 1)
 
 
 @dataclass(frozen=True)
@@ -94,9 +98,8 @@ def run(options: Options, prepared: Prepared) -> Iterator[Row]:
                 yield from _ceilings(options, number, model)
             for server in _rotated(options.servers, number):
                 if python := prepared.pythons.get(server.name):
-                    cells = options.cells(model.name)
-                    turn = Turn(number, server, python, model, inputs, cells, options.seconds)
-                    yield from take(turn)
+                    cells, seconds = options.cells(model.name), options.length(model.name)
+                    yield from take(Turn(number, server, python, model, inputs, cells, seconds))
 
 
 def _rotated(servers: Sequence[Server], number: int) -> list[Server]:
@@ -118,5 +121,5 @@ def _ceilings(options: Options, number: int, model: models.ServedModel) -> Itera
     version = metadata.version("onnxruntime")
     for form in sorted(forms):
         named = (number, ceiling.NAME, version, model.name, form, ceiling.LOAD)
-        found = ceiling.measure(model, form, options.seconds)
+        found = ceiling.measure(model, form, options.length(model.name))
         yield Row(*named, **found)  # type: ignore[arg-type]  # a row's own
