@@ -128,6 +128,7 @@ def _datatypes() -> list[Case]:
 def _shapes() -> list[Case]:
     x = np.array([[0.5, -1.5, 3.0]], np.float32)
     two = np.array([[1, 2], [3, 4]], np.float32)
+    long = np.arange(2 * 4096, dtype=np.float32).reshape(2, 4096)
     cube = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
     return [
         Case(
@@ -144,6 +145,8 @@ def _shapes() -> list[Case]:
             {"y": x[:0]},
             name="no_rows",
         ),
+        # Enough for the service to pack the answer, where a client asks for that.
+        Case("long_rows", zoo.doubler(shape=("batch", 4096)), {"x": long}, {"y": 2 * long}),
         Case("fixed_batch", zoo.doubler(shape=(2, 3, 4)), {"x": cube}, {"y": 2 * cube}),
         Case("open_everywhere", zoo.doubler(shape=(None, "n", None)), {"x": cube}, {"y": 2 * cube}),
         Case(
