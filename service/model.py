@@ -64,7 +64,7 @@ class Model(Protocol):
         """Compute every output; blocks, and may be called from several threads."""
 
     def terminate(self) -> None:
-        """End the runs in progress and those that would follow; they raise."""
+        """End the runs in progress and those that would follow; they raise. Free the memory."""
 
 
 class OnnxModel:
@@ -79,7 +79,7 @@ class OnnxModel:
     """
 
     def __init__(self, session: onnxruntime.InferenceSession) -> None:
-        self._session = session
+        self._session: Any = session
         # Of every run, in all threads: the runtime only reads it, and its flag ends them all.
         self._options = onnxruntime.RunOptions()
         self.provider: str = session.get_providers()[0].removesuffix("ExecutionProvider")
@@ -95,14 +95,19 @@ class OnnxModel:
         """
         names = self._output_names
         try:
+            # Of a terminated model there is no session, which is one failure more.
             values: Sequence[Array] = self._session.run(names, dict(inputs), self._options)
         except Exception as error:
             raise InferenceFailed("the model failed on this input") from error
         return dict(zip(names, values, strict=True))
 
     def terminate(self) -> None:
-        """End the runs in progress and those that would follow: ``InferenceFailed``."""
+        """End the runs in progress and those that would follow: ``InferenceFailed``.
+
+        The weights are free at once; what else is left of a model waits for a collector.
+        """
         self._options.terminate = True
+        self._session = None
 
 
 def open_model(path: Path, options: RunOptions) -> OnnxModel:

@@ -161,9 +161,7 @@ class Predictor:
     async def close(self, grace_s: float) -> bool:
         """Drain and end; return whether everything admitted was answered."""
         drained = await self._batcher.close(grace_s)
-        if not drained:
-            self.model.terminate()
-        self.metrics.watch_queue(int)  # the metrics outlive the model, and do not hold it
+        self.model.terminate()
         return drained
 
     def _run_batched(self, requests: Sequence[Tensors]) -> Sequence[Tensors]:

@@ -236,6 +236,29 @@ async def test_a_run_in_progress_is_finished_before_its_model_goes(models: Path)
         assert (await unloading).status_code == 200
 
 
+async def test_after_a_reload_the_queue_of_the_new_model_is_measured(models: Path) -> None:
+    opened: list[FakeModel] = []
+
+    def open_fake(_path: Path, _options: RunOptions) -> FakeModel:
+        opened.append(FakeModel(held=True))
+        return opened[-1]
+
+    app = create_app(settings(models, control_plane=True, warm_up=False), open_fake)
+    async with running(app) as client:
+        replace(models, 12, b"new")
+        assert (await client.post(LOAD)).status_code == 200
+        new = opened[-1]
+        asking = [asyncio.create_task(infer(client))]
+        assert await asyncio.to_thread(new.began.acquire, timeout=PATIENCE_S)
+        asking.append(asyncio.create_task(infer(client)))
+        waiting = 'foldserve_waiting_rows{model="doubler",version="12"} 1.0'
+        async with asyncio.timeout(PATIENCE_S):
+            while waiting not in (await client.get("/metrics")).text:
+                await checkpoint()
+        new.go.set()
+        assert await asyncio.gather(*asking) == [[2, 4, 6], [2, 4, 6]]
+
+
 class SeveralWorkers:
     """A hub of this worker and others, whose answers are given."""
 

@@ -2,16 +2,18 @@
 
 import os
 import threading
+import weakref
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime  # type: ignore[import-untyped]  # the wheel has no types
 import pytest
 from onnx import TensorProto, helper
 
 from service.errors import InferenceFailed, ModelLoadError, StartError
-from service.model import RunOptions, check_provider, open_model
+from service.model import OnnxModel, RunOptions, check_provider, open_model
 from service.signature import Signature, TensorSpec
 from tests.service import zoo
 
@@ -148,6 +150,18 @@ def test_a_run_that_begins_after_the_end_ends_at_once(tmp_path: Path) -> None:
     model.terminate()
     with pytest.raises(InferenceFailed):
         model.run({"x": np.zeros((1,), np.float32)})
+
+
+def test_a_terminated_model_holds_no_weights(tmp_path: Path) -> None:
+    session = onnxruntime.InferenceSession(zoo.put(tmp_path, "m", 1, zoo.doubler()))
+    held = weakref.ref(session)
+    model = OnnxModel(session)
+    del session
+    assert held() is not None
+    model.terminate()
+    assert held() is None  # at once: weights are large, and collectors wait
+    with pytest.raises(InferenceFailed):
+        model.run({"x": np.zeros((1, 3), np.float32)})
 
 
 def test_telemetry_is_off_before_the_runtime_is_imported() -> None:
