@@ -9,12 +9,14 @@ from fastapi import FastAPI
 from service.api import failures, health, open_inference, pages, predict, repository, triton, v1
 from service.api.direct import DirectLane, direct_routes
 from service.api.documentation import add_components
+from service.api.in_place import InPlaceLane
 from service.hub import Hub
 from service.lifecycle import Service
 from service.loading import OpenModel
 from service.metrics import Metrics
 from service.middleware import Observation, SecurityHeaders
 from service.model import open_model
+from service.observation import Observer
 from service.plan import Plan
 from service.rpc.lifespan import grpc_beside
 from service.settings import Settings
@@ -66,5 +68,7 @@ def create_app(
     add_components(app)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(DirectLane, routes=direct_routes(app))
-    app.add_middleware(Observation, metrics=service.metrics, access_log=settings.access_log)
+    observer = Observer(service.metrics, settings.access_log)
+    app.add_middleware(Observation, observer=observer)
+    app.state.in_place_lane = InPlaceLane(service, observer)
     return app

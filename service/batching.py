@@ -33,7 +33,7 @@ from typing import Generic
 from service.alarm import Alarm
 from service.errors import BatchTooLarge, QueueFull, ShuttingDown
 from service.runners import Item, Outcome, Result, Run, Runners, attempt
-from service.waiting import Answered, Call, Waiting
+from service.waiting import Answered, Call, Promise, Waiting
 
 # Batches that are run in place one after the other, without a turn for the rest of the loop:
 # so long that a turn, some 10 microseconds, is no price, and so short that nobody notices.
@@ -112,12 +112,40 @@ class Batcher(Generic[Item, Result]):
             DeadlineExceeded: not answered in time.
             Exception: what ``run`` raised for this item.
         """
-        call = self._admit(item, rows or 1, key, deadline)
+        answer: asyncio.Future[Answered[Result]] = self._loop.create_future()
+        call = self._admit(item, rows, key, deadline, answer)
         try:
-            return await call.answer
+            return await answer
         except asyncio.CancelledError:
-            self._give_up(call)
+            self._waiting.leave(call)
+            if not answer.cancelled():
+                answer.exception()  # a call cancelled as it failed has nobody else to ask
+            if self._closed:
+                self._flush_soon()
             raise
+
+    def offer(
+        self,
+        item: Item,
+        answer: Promise[Answered[Result]],
+        *,
+        rows: int = 1,
+        key: Hashable = None,
+        deadline: float = math.inf,
+    ) -> None:
+        """Take one item whose answer goes to ``answer``, for a caller that does not wait.
+
+        Args:
+            item: as ``submit`` takes it.
+            answer: given the result, or what went wrong once the item is admitted.
+            rows: as ``submit`` takes them.
+            key: likewise.
+            deadline: likewise.
+
+        Raises:
+            BatchTooLarge, QueueFull, ShuttingDown: not admitted.
+        """
+        self._admit(item, rows, key, deadline, answer)
 
     def stop_admitting(self) -> None:
         """Refuse every call from now on; what was admitted is still answered."""
@@ -142,27 +170,33 @@ class Batcher(Generic[Item, Result]):
             self._runners.close()
         return self._drained.is_set()
 
-    def _admit(self, item: Item, rows: int, key: Hashable, deadline: float) -> Call[Item, Result]:
+    def join(self, timeout_s: float) -> None:
+        """Wait, after ``close``, for the runs that it gave up; blocks for no longer than said."""
+        if self._runners is not None:
+            self._runners.join(timeout_s)
+
+    def _admit(
+        self,
+        item: Item,
+        rows: int,
+        key: Hashable,
+        deadline: float,
+        answer: Promise[Answered[Result]],
+    ) -> Call[Item, Result]:
         if self._closed:
             raise ShuttingDown("the server is shutting down")
         limits = self._limits
+        rows = rows or 1
         if rows > limits.max_batch_size:
             raise BatchTooLarge(f"the request has {rows} rows, a run takes {limits.max_batch_size}")
         if self._waiting.rows + rows > limits.max_queue_size:
             raise QueueFull(f"{self._waiting.rows} rows are waiting; try again later")
-        call = Call(item, rows, key, self._loop.create_future(), time.monotonic(), deadline)
+        call = Call(item, rows, key, answer, time.monotonic(), deadline)
         self._waiting.add(call)
         self._deadlines.by(deadline)
         if not self._flush_is_due:
             self._flush_soon()
         return call
-
-    def _give_up(self, call: Call[Item, Result]) -> None:
-        self._waiting.leave(call)
-        if not call.answer.cancelled():
-            call.answer.exception()  # a call cancelled as it failed has nobody else to ask
-        if self._closed:
-            self._flush_soon()
 
     def _pending(self) -> Iterator[Call[Item, Result]]:
         """Every call that has no answer yet, wherever it is."""

@@ -1,25 +1,20 @@
-"""One HTTP/1.1 connection: uvicorn's, with bounds and a short way for small requests.
+"""One HTTP/1.1 connection: uvicorn's, with a bound on heads and the in-place lane.
 
 - Its parser keeps a request line and headers of any length in memory until they end: here a
   head has a bound.
-- A POST whose body comes with its head, in one read of the socket, begins when it is complete:
-  its body is in the scope, so that nothing waits for it, and an answer in one piece is one
-  write. Every other request goes uvicorn's way, and the app sees plain ASGI either way.
+- A POST whose body comes with its head, in one read of the socket, is offered to the lane; the
+  app gets every other request, and those that the lane does not take.
 """
 
-import asyncio
-from collections.abc import Sequence
 from typing import Any
-from urllib.parse import unquote
 
-import httptools
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
     HttpToolsProtocol,
     RequestResponseCycle,
 )
 
-from service.api.exchange import WHOLE_BODY
+from service.api.in_place import InPlaceLane
 
 # Beyond what browsers and proxies send; nginx and Apache take 8 KiB a line by default.
 LARGEST_HEAD = 64 * 2**10
@@ -28,9 +23,12 @@ LARGEST_HEAD = 64 * 2**10
 class Connection(HttpToolsProtocol):
     """Answers 400 and closes once a head is larger than ``LARGEST_HEAD`` and a read more."""
 
-    _in_head = True
-    _head_bytes = 0
-    _held: list[bytes] | None = None  # the body of a request that has not begun
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._lane: InPlaceLane = self.app.state.in_place_lane
+        self._in_head = True
+        self._head_bytes = 0
+        self._held: list[bytes] | None = None  # the body of a request that nobody has yet
 
     def data_received(self, data: bytes) -> None:
         """Take what one read of the socket brought."""
@@ -41,13 +39,13 @@ class Connection(HttpToolsProtocol):
         # What of it belongs to a body, or to the next head, is not known before it is parsed.
         self._head_bytes += len(data)
         super().data_received(data)
-        if self._held is not None and self.parser is not None:
-            self._begin_incomplete(self._held)
+        if self._held is not None:  # more of it is to come
+            self._give_to_app()
 
     def on_headers_complete(self) -> None:
         """Begin with the body."""
         self._in_head = False
-        if self._may_be_whole():
+        if self._is_plain():
             self._held = []
         else:
             super().on_headers_complete()
@@ -63,14 +61,25 @@ class Connection(HttpToolsProtocol):
         """Begin with the next head."""
         self._in_head = True
         self._head_bytes = 0
-        if self._held is None:
-            super().on_message_complete()
-        else:
-            held, self._held = self._held, None
-            self._begin_whole(held[0] if len(held) == 1 else b"".join(held))
+        if self._held is not None:
+            if self._offer(b"".join(self._held)):
+                self._held = None
+                return
+            self._give_to_app()
+        super().on_message_complete()
 
-    def _may_be_whole(self) -> bool:
-        """Return whether the request is plain, and the first one that is not answered."""
+    def _offer(self, body: bytes) -> bool:
+        """Return whether the lane answers the request."""
+        before = self.cycle
+        # To uvicorn it is a cycle like any other: what is behind it waits until it is complete.
+        self.cycle = reply = _Reply(self)  # type: ignore[assignment]
+        if self._lane.take(self.url, self.headers, body, reply):
+            return True
+        self.cycle = before
+        return False
+
+    def _is_plain(self) -> bool:
+        """Whether nothing but the body tells the request from others, and none is before it."""
         before: RequestResponseCycle | None = self.cycle
         return (
             self.parser.get_method() == b"POST"
@@ -78,81 +87,50 @@ class Connection(HttpToolsProtocol):
             and self.parser.should_keep_alive()
             and not self.parser.should_upgrade()
             and not self.expect_100_continue
+            and not self.flow.write_paused
             and (before is None or before.response_complete)
         )
 
-    def _begin_incomplete(self, held: Sequence[bytes]) -> None:
-        self._held = None
+    def _give_to_app(self) -> None:
+        held, self._held = self._held, None
         super().on_headers_complete()
-        for piece in held:
+        for piece in held or ():
             super().on_body(piece)
 
-    def _begin_whole(self, body: bytes) -> None:
-        url = httptools.parse_url(self.url)
-        path = url.path.decode("ascii")
-        scope: Any = self.scope
-        scope["method"] = "POST"
-        scope["path"] = unquote(path) if "%" in path else path
-        scope["raw_path"] = url.path
-        scope["query_string"] = url.query or b""
-        scope["extensions"] = {WHOLE_BODY: {"body": body}}
-        self.cycle = _WholeCycle(
-            scope,
-            self.transport,
-            self.flow,
-            self.logger,
-            self.access_logger,
-            self.access_log,
-            self.server_state.default_headers,
-            message_event=asyncio.Event(),
-            expect_100_continue=False,
-            keep_alive=True,
-            on_response=self.on_response_complete,
-        )
-        self.cycle.body = bytearray(body)
-        self.cycle.more_body = False
-        self._start_asgi_task(self.cycle, self.app)
 
+class _Reply:
+    """The place of a cycle while the lane answers."""
 
-class _WholeCycle(RequestResponseCycle):
-    """A cycle that writes an answer in one piece with one call."""
+    __slots__ = ("_connection", "disconnected", "keep_alive", "message_event", "response_complete")
 
-    _held: Any = None  # the answer's start, until its body comes
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.disconnected = False  # these five are what uvicorn looks at, or sets
+        self.keep_alive = True
+        self.response_complete = False
+        self.message_event = _NOBODY_WAITS
 
-    async def send(self, message: Any) -> None:
-        """Take a message of the app's."""
-        if self._held is None and not self.response_started:
-            self._held = message
+    def send(self, status: int, head: bytes, body: bytes) -> None:
+        """Send an answer, in one write."""
+        connection = self._connection
+        self.response_complete = True
+        if self.disconnected:
             return
-        held, self._held = self._held, None
-        if held is None:
-            await super().send(message)
-        elif not self._write_whole(held, message):
-            await super().send(held)
-            await super().send(message)
+        dated = [b"%b: %b\r\n" % header for header in connection.server_state.default_headers]
+        lines = [STATUS_LINE[status], *dated]
+        if not self.keep_alive:
+            lines.append(b"connection: close\r\n")
+        connection.transport.write(b"".join((*lines, head, b"\r\n", body)))
+        if not self.keep_alive:
+            connection.transport.close()
+        connection.on_response_complete()
 
-    def _write_whole(self, start: Any, end: Any) -> bool:
-        """Write an answer that is plain; return whether it was."""
-        body = end.get("body", b"")
-        length = (b"content-length", b"%d" % len(body))
-        headers = start["headers"]
-        if end.get("more_body") or length not in headers or not self._is_plain():
-            return False
-        lines = [STATUS_LINE[start["status"]]]
-        for name, value in (*self.default_headers, *headers):
-            if name == b"connection":
-                return False
-            lines += (name, b": ", value, b"\r\n")
-        lines.append(b"\r\n")
-        head = b"".join(lines)
-        # A line break in a value would be a header of its own: uvicorn's way refuses it.
-        if head.count(b"\n") != (len(lines) - 2) // 4 + 2:
-            return False
-        self.transport.writelines((head, body))
-        self.response_started = self.response_complete = True
-        self.message_event.set()
-        self.on_response()
-        return True
 
-    def _is_plain(self) -> bool:
-        return self.keep_alive and not self.disconnected and not self.flow.write_paused
+class _Nobody:
+    """An event that nobody waits for: the request came whole."""
+
+    def set(self) -> None:
+        """Wake nobody."""
+
+
+_NOBODY_WAITS = _Nobody()

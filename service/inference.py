@@ -30,11 +30,7 @@ async def infer(
         if request.images is not None:
             inputs = await predictor.image_tensors(request.images, timing, deadline)
         outputs = await predictor.infer(inputs, timing, deadline)
-        rows, ok = _rows(predictor, inputs), True
+        rows, ok = predictor.rows(inputs), True
         return outputs
     finally:
         predictor.metrics.request(timing, rows, ok)
-
-
-def _rows(predictor: Predictor, inputs: Tensors) -> int:
-    return len(next(iter(inputs.values()))) if predictor.batches else 1

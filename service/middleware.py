@@ -2,8 +2,6 @@
 
 import asyncio
 import time
-from typing import Literal
-from urllib.parse import quote
 
 import structlog
 from starlette.datastructures import MutableHeaders
@@ -11,9 +9,8 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import InternalError, ServiceError, ShuttingDown
-from service.metrics import Metrics
+from service.observation import Observer
 from service.problems import problem
-from service.request_id import RequestIds
 
 log = structlog.get_logger()
 
@@ -62,17 +59,12 @@ class Observation:
 
     Args:
         app: the app inside.
-        metrics: told of each request.
-        access_log: which requests are a line in the log; errors are answers of 400 and above.
+        observer: shared with whatever answers requests beside the app.
     """
 
-    def __init__(
-        self, app: ASGIApp, metrics: Metrics, *, access_log: Literal["all", "errors", "none"]
-    ) -> None:
+    def __init__(self, app: ASGIApp, observer: Observer) -> None:
         self._app = app
-        self._metrics = metrics
-        self._access_log = access_log
-        self._ids = RequestIds()
+        self._observer = observer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -103,25 +95,15 @@ class Observation:
             await answer.fail(_UNEXPECTED, scope["path"])
 
     def _record(self, scope: Scope, answer: "_Answer", seconds: float) -> None:
-        status = answer.status
         route = getattr(scope.get("route"), "path", "unmatched")
-        self._metrics.request(route, status, seconds)
-        if self._access_log == "all" or (self._access_log == "errors" and status >= 400):
-            log.info(
-                "request",
-                method=scope["method"],
-                # Decoded, it could steer the terminal that shows it.
-                path=quote(scope["path"]),
-                status=status,
-                request_id=answer.request_id,
-                milliseconds=round(seconds * 1000, 3),
-            )
+        method, path = scope["method"], scope["path"]
+        self._observer.record(method, path, route, answer.status, answer.request_id, seconds)
 
     def _request_id(self, scope: Scope) -> str:
         for name, value in scope["headers"]:
             if name == REQUEST_ID:
-                return self._ids.choose(value.decode("latin-1"))
-        return self._ids.choose(None)
+                return self._observer.request_id(value.decode("latin-1"))
+        return self._observer.request_id(None)
 
 
 class _Answer:

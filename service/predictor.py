@@ -21,8 +21,13 @@ from service.metrics import ModelMetrics
 from service.model import Model
 from service.postprocessing import Prediction, probabilities, rank
 from service.preprocessing import ImageTensor, image_tensor, small_image_tensor
+from service.request_reader import RequestReader
 from service.signature import Array, Tensors, TensorSpec
 from service.timing import Timing
+from service.waiting import Answered, Promise
+
+# The runtime looks at the flag between two operators; one of a large network takes less.
+_TERMINATION_S = 2.0
 
 
 class Predictor:
@@ -59,6 +64,8 @@ class Predictor:
         self.batches = batches
         self.in_place = in_place
         self.metrics = metrics
+        image = model.manifest.image if model.manifest else None
+        self.reader = RequestReader(model.signature, image)
         self._decoder = decoder
         self._request_timeout_s = request_timeout_s
         self._max_image_pixels = max_image_pixels
@@ -100,10 +107,33 @@ class Predictor:
         """
         if deadline is None:
             deadline = self.deadline()
-        rows, key = (_rows(inputs), self._key(inputs)) if self.batches else (1, None)
+        rows, key = self.rows(inputs), self._key(inputs)
         answered = await self._batcher.submit(inputs, rows=rows, key=key, deadline=deadline)
         outputs, timing.queue_s, timing.infer_s = answered
         return outputs
+
+    def offer(self, inputs: Tensors, answer: Promise[Answered[Tensors]], deadline: float) -> None:
+        """Run a model for a caller that does not wait; ``answer`` is given every output.
+
+        Args:
+            inputs: every input of the signature, of its datatype and shape.
+            answer: takes the outputs, or what went wrong.
+            deadline: on the clock of ``time.monotonic``.
+
+        Raises:
+            InvalidTensor: the inputs do not have the same number of rows.
+            CapacityError, BatchTooLarge: not admitted.
+        """
+        rows, key = self.rows(inputs), self._key(inputs)
+        self._batcher.offer(inputs, answer, rows=rows, key=key, deadline=deadline)
+
+    def rows(self, inputs: Tensors) -> int:
+        """Return how many rows a request counts; one, where requests do not share a run.
+
+        Raises:
+            InvalidTensor: the inputs do not have the same number of rows.
+        """
+        return _rows(inputs) if self.batches else 1
 
     async def image_tensors(
         self, images: Sequence[bytes], timing: Timing, deadline: float
@@ -162,6 +192,8 @@ class Predictor:
         """Drain and end; return whether everything admitted was answered."""
         drained = await self._batcher.close(grace_s)
         self.model.terminate()
+        if not drained:  # a process that ends under a run of the runtime's is aborted
+            await asyncio.to_thread(self._batcher.join, _TERMINATION_S)
         return drained
 
     def _run_batched(self, requests: Sequence[Tensors]) -> Sequence[Tensors]:
@@ -172,7 +204,7 @@ class Predictor:
 
     def _key(self, inputs: Tensors) -> Hashable:
         """Return what rows must have in common to be one array; mostly the signature says it."""
-        if not self._open_inputs:
+        if not (self._open_inputs and self.batches):
             return None
         return tuple(inputs[name].shape[1:] for name in self._open_inputs)
 

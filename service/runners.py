@@ -52,9 +52,12 @@ class Runners(Generic[Result]):
         self.threads = threads
         self._loop = asyncio.get_running_loop()
         self._jobs: SimpleQueue[_Job[Result] | None] = SimpleQueue()
-        for i in range(threads):
-            # A daemon: a run that cannot be ended does not keep the process from ending.
-            Thread(target=self._work, name=f"{name}-{i}", daemon=True).start()
+        # Daemons: a run that cannot be ended does not keep the process from ending.
+        self._threads = [
+            Thread(target=self._work, name=f"{name}-{i}", daemon=True) for i in range(threads)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def start(
         self, work: Callable[[], Outcome[Result]], done: Callable[[Outcome[Result]], None]
@@ -71,6 +74,12 @@ class Runners(Generic[Result]):
         """End each thread after the work that it has; waits for none."""
         for _ in range(self.threads):
             self._jobs.put(None)
+
+    def join(self, timeout_s: float) -> None:
+        """Wait, after ``close``, until the threads have ended; blocks for no longer than said."""
+        until = time.monotonic() + timeout_s
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:

@@ -1,13 +1,14 @@
 """The calls that wait for a run, by their arrival, and how a batch is taken of them."""
 
-import asyncio
 import time
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
-from typing import Generic, NamedTuple
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from service.errors import DeadlineExceeded
 from service.runners import Item, Result
+
+Given_contra = TypeVar("Given_contra", contravariant=True)
 
 
 class Answered(NamedTuple, Generic[Result]):
@@ -24,6 +25,19 @@ class Answered(NamedTuple, Generic[Result]):
     ran_s: float
 
 
+class Promise(Protocol[Given_contra]):
+    """Where a call's answer goes: a future, or anything else that takes it once."""
+
+    def done(self) -> bool:
+        """Whether it has an answer, or nobody waits for one."""
+
+    def set_result(self, result: Given_contra, /) -> None:
+        """Take the answer; raises nothing."""
+
+    def set_exception(self, exception: Exception, /) -> None:
+        """Take the error in place of the answer; raises nothing."""
+
+
 @dataclass(eq=False, slots=True)
 class Call(Generic[Item, Result]):
     """One call of the batcher; times are those of ``time.monotonic``."""
@@ -31,7 +45,7 @@ class Call(Generic[Item, Result]):
     item: Item
     rows: int
     key: Hashable
-    answer: "asyncio.Future[Answered[Result]]"
+    answer: Promise[Answered[Result]]
     since: float
     deadline: float
 
@@ -81,7 +95,7 @@ class Waiting(Generic[Item, Result]):
         dropped: list[Call[Item, Result]] = []
         now = time.monotonic()
         for call in self._calls:
-            if not call.is_wanted(now):
+            if call.deadline <= now or call.answer.done():
                 dropped.append(call)
             elif not batch or call.key == batch[0].key:
                 if call.rows > max_rows:
@@ -92,4 +106,6 @@ class Waiting(Generic[Item, Result]):
                 break
         for call in (*dropped, *batch):
             self.leave(call)
+        for call in dropped:  # last of all: one that fails may bring the next call at once
+            call.is_wanted(now)
         return batch

@@ -93,5 +93,5 @@ class _Plain:
         try:
             await self._endpoint(exchange)
         except ServiceError as error:
-            answer = answer_of(error, scope)
+            answer = answer_of(error, scope["path"], scope["state"]["request_id"])
             await exchange.send(answer.status, answer.body, answer.raw_headers)

@@ -6,7 +6,6 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Scope
 
 from service.errors import (
     InternalError,
@@ -34,19 +33,18 @@ def add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _answer)
 
 
-def answer_of(error: ServiceError, scope: Scope) -> Answer:
+def answer_of(error: ServiceError, path: str, request_id: str) -> Answer:
     """Return the answer to a failed request; a failed run is logged with its cause."""
-    request_id = scope["state"]["request_id"]
     if isinstance(error, RunError):
         cause = repr(error.__cause__)
         log.error(
             "run failed", code=error.code, reason=str(error), cause=cause, request_id=request_id
         )
-    return problem(error, scope["path"], request_id)
+    return problem(error, path, request_id)
 
 
 async def _answer(request: Request, error: Exception) -> Response:
-    answer = answer_of(_ours(error), request.scope)
+    answer = answer_of(_ours(error), request.scope["path"], request.state.request_id)
     headers = dict(getattr(error, "headers", None) or {}) | answer.headers
     if headers.get("Allow") == "GET":  # the framework names the methods of one route of the path
         headers["Allow"] = "GET, HEAD"

@@ -15,7 +15,7 @@ Read = TypeVar("Read")
 Request = TypeVar("Request", InferenceRequest, V1Request)
 
 # Bytes that are read within about a millisecond, the price of waking a thread and of being woken.
-_SMALL_BODY = 16 * 2**10
+SMALL_BODY = 16 * 2**10
 
 # Numbers that are written in about that time.
 _SMALL_ANSWER = 16 * 2**10
@@ -38,7 +38,7 @@ async def run(
     """
     began = time.monotonic()
     deadline = predictor.deadline()
-    asked = read() if size <= _SMALL_BODY else await _in_thread(exchange, read, deadline)
+    asked = read() if size <= SMALL_BODY else await _in_thread(exchange, read, deadline)
     exchange.timing.decode_s = time.monotonic() - began
     if asked.timeout_s is not None:
         deadline = min(deadline, predictor.deadline(asked.timeout_s))

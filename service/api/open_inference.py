@@ -14,13 +14,11 @@ from service.api.direct import add_direct
 from service.api.documentation import add, add_unlisted, reference
 from service.api.exchange import Exchange, json_answer, service_of
 from service.api.inference import run, written
-from service.inference_request import read_header_length, read_request
+from service.inference_request import read_header_length
 from service.inference_response import write_response
 from service.metadata import model_metadata, server_metadata
 
 _HEADER_LENGTH = b"inference-header-content-length"
-
-_NOTHING = (None, None)  # what a model without a manifest says of images and labels
 
 _LOOK_UP = (errors.ModelNotFound, errors.VersionNotFound, errors.ModelNotReady, errors.NotReady)
 _INFER = (
@@ -91,14 +89,12 @@ async def ready(request: Request) -> Response:
 async def infer(exchange: Exchange) -> None:
     """Run a model on tensors or encoded images, as JSON or as bytes behind it."""
     entry, predictor = exchange.service.repository.serving(exchange.name, exchange.version)
-    model = predictor.model
-    image, labels = (model.manifest.image, model.manifest.labels) if model.manifest else _NOTHING
+    manifest = predictor.model.manifest
+    labels = manifest.labels if manifest else None
     with entry.in_use:
         body = await exchange.read_body()
         length = read_header_length(exchange.header(_HEADER_LENGTH), len(body))
-        read = functools.partial(
-            read_request, body, model.signature, header_length=length, image=image
-        )
+        read = functools.partial(predictor.reader.read, body, length)
         size = len(body) if length is None else length
         asked, outputs = await run(exchange, predictor, size, read)
         write = functools.partial(write_response, entry.name, entry.version, asked, outputs, labels)

@@ -3,7 +3,7 @@
 https://github.com/triton-inference-server/server, ``docs/protocol/``.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import orjson
@@ -11,14 +11,12 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service import errors
+from service import errors, management
 from service import triton_schemas as schemas
 from service.api.documentation import add, reference
 from service.api.exchange import json_answer, read_body, service_of
 from service.errors import InvalidJSON, InvalidRequest
-from service.model_config import model_config
-from service.repository import Entry
-from service.tensors import brief
+from service.lifecycle import Service
 
 _LOOK_UP = (errors.ModelNotFound, errors.VersionNotFound, errors.ModelNotReady, errors.NotReady)
 _BODY = (
@@ -30,7 +28,6 @@ _BODY = (
     errors.InvalidEncoding,
 )
 _CONTROL = (errors.ControlPlaneOff, errors.ModelNotFound, errors.LoadFailed, errors.NotReady)
-_STATES = {"ready": "READY", "loading": "LOADING"}
 
 
 def add_endpoints(app: FastAPI) -> None:
@@ -66,62 +63,51 @@ def add_endpoints(app: FastAPI) -> None:
 
 async def config(request: Request) -> Response:
     """Show a model's configuration as Triton's clients read it."""
-    service = service_of(request)
-    entry, predictor = service.repository.serving(**request.path_params)
-    return json_answer(model_config(entry, predictor, service.settings, service.plan))
+    return json_answer(management.config(service_of(request), *_named(request)))
 
 
 async def all_stats(request: Request) -> Response:
     """Show what every model has done since the start."""
-    return _statistics(request, [each for each in service_of(request).repository if each.predictor])
+    return json_answer({"model_stats": management.statistics(service_of(request))})
 
 
 async def stats(request: Request) -> Response:
     """Show what a model has done since the start, by version."""
-    repository = service_of(request).repository
-    name, version = request.path_params["name"], request.path_params.get("version")
-    entry, _ = repository.serving(name, version)
-    versions = [entry] if version else repository.versions(name).values()
-    return _statistics(request, [each for each in versions if each.predictor])
+    found = management.statistics(service_of(request), *_named(request))
+    return json_answer({"model_stats": found})
 
 
 async def index(request: Request) -> Response:
     """List every version with its state; `{"ready": true}` leaves out those that cannot answer."""
-    service = service_of(request)
     only_ready = (await _document(request)).get("ready", False)
     if not isinstance(only_ready, bool):
         raise InvalidRequest("ready must be true or false")
-    entries = [*service.repository, *([] if only_ready else await service.commands.not_loaded())]
-    return json_answer([_indexed(each) for each in entries if each.predictor or not only_ready])
+    return json_answer(await management.index(service_of(request), only_ready=only_ready))
 
 
 async def load(request: Request) -> Response:
     """Serve what is in a model's folder now; what cannot be loaded leaves what was served."""
-    return await _command(request, service_of(request).commands.load, known=())
+    return await _command(request, management.load)
 
 
 async def unload(request: Request) -> Response:
     """Serve a model no longer; requests that came before are answered first."""
-    # No model of ours depends on another, so it makes no difference.
-    return await _command(
-        request, service_of(request).commands.unload, known=("unload_dependents",)
-    )
+    return await _command(request, management.unload)
 
 
 async def _command(
-    request: Request, command: Callable[[str], Awaitable[None]], known: Sequence[str]
+    request: Request, command: Callable[[Service, str, Iterable[str]], Awaitable[None]]
 ) -> Response:
     service = service_of(request)
-    service.commands.require_allowed()
+    service.commands.require_allowed()  # before anything is read of who may not command
     parameters = (await _document(request)).get("parameters")
-    for name in _object("parameters", {} if parameters is None else parameters):
-        if name not in known:
-            raise InvalidRequest(
-                f"parameters.{brief(name)} is not supported: a model is served as its folder is"
-            )
-    service.require_ready()
-    await command(request.path_params["name"])
+    names = _object("parameters", {} if parameters is None else parameters)
+    await command(service, request.path_params["name"], names)
     return json_answer({})
+
+
+def _named(request: Request) -> tuple[str, str | None]:
+    return request.path_params["name"], request.path_params.get("version")
 
 
 async def _document(request: Request) -> dict[str, Any]:
@@ -137,19 +123,3 @@ def _object(field: str, item: object) -> dict[str, Any]:
     if not isinstance(item, dict):
         raise InvalidRequest(f"{field} must be a JSON object")
     return item
-
-
-def _statistics(request: Request, entries: Iterable[Entry]) -> Response:
-    metrics = service_of(request).metrics
-    return json_answer(
-        {"model_stats": [metrics.statistics(entry.name, entry.version) for entry in entries]}
-    )
-
-
-def _indexed(entry: Entry) -> dict[str, Any]:
-    return {
-        "name": entry.name,
-        "version": entry.version,
-        "state": _STATES.get(entry.state, "UNAVAILABLE"),
-        "reason": entry.reason or "",
-    }
