@@ -14,7 +14,7 @@ import service
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-# For a server to let go of its models; what still runs then is killed.
+# For a server to let go of its models.
 _END_S = 10.0
 
 Child = subprocess.Popen[bytes]
@@ -22,7 +22,11 @@ Child = subprocess.Popen[bytes]
 
 @contextmanager
 def child(
-    module: str, environment: Mapping[str, str], *, errors: IO[bytes] | int
+    module: str,
+    environment: Mapping[str, str],
+    *,
+    errors: IO[bytes] | int,
+    patience_s: float = _END_S,
 ) -> Iterator[Child]:
     """Run a module of this package in a group of processes of its own, for the time of the block.
 
@@ -30,6 +34,7 @@ def child(
         module: such as ``service``.
         environment: of the process, the whole of it.
         errors: where its standard error stream goes.
+        patience_s: that it has for its end; what still runs then is killed.
     """
     process: Child | None = None
     try:
@@ -48,7 +53,7 @@ def child(
         yield process
     finally:
         if process is not None:
-            _end(process)
+            _end(process, patience_s)
 
 
 @contextmanager
@@ -76,11 +81,11 @@ def _group(pid: int) -> int | None:
         return None
 
 
-def _end(process: Child) -> None:
+def _end(process: Child, patience_s: float) -> None:
     """End a process and all of its group; a second Ctrl-C does not wait."""
     try:
         process.terminate()
-        process.communicate(timeout=_END_S)
+        process.communicate(timeout=patience_s)
     except (subprocess.TimeoutExpired, KeyboardInterrupt):
         pass
     finally:

@@ -25,7 +25,7 @@ class Record:
 
     Args:
         candidate: the plan.
-        short: what was measured in the short first round.
+        short: what was measured in the short first round, where there is one.
         full: what was measured for the full time.
         failure: why it is out of the race.
         standing: whether it is among the last.
@@ -118,8 +118,10 @@ class _Race:
         self._overhead = 0.0  # of the last measurement: a start, an end, a warm-up
 
     def run(self, records: list[Record]) -> None:
-        goes_on = self._once(records, self._limits.seconds * _SHORT)
-        standing = self._keep(records)
+        goes_on, standing = True, list(records)
+        if len(records) > FINALISTS:
+            goes_on = self._once(records, self._limits.seconds * _SHORT)
+            standing = self._keep(records)
         while goes_on and len(standing) > FINALISTS:
             goes_on = self._once(standing)
             standing = self._keep(standing)
@@ -128,7 +130,7 @@ class _Race:
             if not (goes_on and self._once(standing[:: -1 if number % 2 else 1])):
                 break
         for record in standing:
-            record.standing = record.failure is None
+            record.standing = record.failure is None and bool(record.rounds)
 
     def _once(self, records: Sequence[Record], short_s: float | None = None) -> bool:
         """Measure each; return whether there was time for all."""
