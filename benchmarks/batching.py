@@ -1,6 +1,6 @@
 """`python -m benchmarks.batching`: runs in place against runs in a thread.
 
-Clients in one event loop ask a predictor again and again, each after a piece of work that stands
+Clients in one event loop ask a batcher again and again, each after a piece of work that stands
 for the HTTP of a request. All is on one processor, which is what each of several workers has:
 a thread has no time but the loop's, and costs its hops, Python's lock and the caches.
 What is measured is processor time, which what else the machine does leaves nearly alone.
@@ -23,13 +23,10 @@ import uvloop
 from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks.rounds import measured, ratio
-from service.batching import Limits
-from service.decoding import Decoder
-from service.metrics import Metrics
+from service.assembly import run_together
+from service.batching import Batcher, Limits
 from service.model import Model, RunOptions, open_model
-from service.predictor import Predictor
 from service.sample_inputs import random_rows
-from service.timing import Timing
 from service.warm_up import warm_up
 
 ROADS = {"in place": True, "runners": False}
@@ -113,30 +110,19 @@ async def microseconds(
     model: Model, limits: Limits, clients: int, count: int, work_s: float, *, in_place: bool
 ) -> float:
     """Let every client ask so many times, and return what one request took of the time."""
-    decoder = Decoder(threads=1, max_pending=1)
-    predictor = Predictor(
-        model,
-        decoder,
-        limits,
-        Metrics().model("model", "1"),
-        request_timeout_s=3600,
-        max_image_pixels=1,
-        batches=True,
-        in_place=in_place,
-    )
+    batcher = Batcher(partial(run_together, model), limits, in_place=in_place)
     inputs = random_rows(model, 1)
 
     async def client(requests: int) -> None:
         for _ in range(requests):
             work(work_s)
-            await predictor.infer(inputs, Timing())
+            await batcher.submit(inputs)
 
     await asyncio.gather(*(client(2) for _ in range(clients)))
     began = time.process_time()
     await asyncio.gather(*(client(count) for _ in range(clients)))
     took = time.process_time() - began
-    await predictor.close(grace_s=1)
-    decoder.close()
+    await batcher.close(grace_s=1)
     return took / (clients * count) * 1e6
 
 
