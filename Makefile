@@ -58,7 +58,7 @@ model: $(VENV)/.all  ## train the bundled digits model again and export it
 	cp runs/digits/samples.npz models/digits/1/  # what --precision calibrates on and judges by
 
 proto: $(VENV)/.clients  ## compile the description of the gRPC messages
-	$(CLIENTS)/bin/python -m grpc_tools.protoc --proto_path=service/rpc \
+	$(CLIENTS)/bin/python -m grpc_tools.protoc --proto_path=service/rpc --include_imports \
 	  --descriptor_set_out=service/rpc/open_inference.binpb open_inference.proto
 
 lock:  ## resolve the pins of both environments anew (needs uv)

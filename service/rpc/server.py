@@ -18,6 +18,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2  # type: ignore[i
 from service.lifecycle import Service
 from service.rpc.address import refusal, target
 from service.rpc.calls import Observer
+from service.rpc.management import ManagementMethods
 from service.rpc.messages import SERVICE, protocol
 from service.rpc.methods import Methods
 
@@ -93,9 +94,13 @@ class RpcServer:
     def _add_methods(self) -> None:
         pool, messages = protocol()
         observer = Observer(self._service.metrics, self._service.settings.access_log)
+        methods = {
+            **Methods(self._service, messages).table(),
+            **ManagementMethods(self._service, messages).table(),
+        }
         handlers = {
             name: observer.handler(name, getattr(messages, f"{name}Request"), method)
-            for name, method in Methods(self._service, messages).table().items()
+            for name, method in methods.items()
         }
         self._server.add_registered_method_handlers(SERVICE, handlers)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)

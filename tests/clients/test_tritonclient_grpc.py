@@ -26,7 +26,7 @@ def said(served: Served, talk: Talk) -> Document:
 
 
 def test_several_workers_share_the_port(repository: Path, talk: Talk) -> None:
-    with processes.server(repository, WORKERS=2, GRPC_PORT=0) as server:
+    with processes.server(repository, WORKERS=2, GRPC_PORT=0, CONTROL_PLANE=True) as server:
         said = talk("triton_grpc", grpc_address(server))
         assert server.stop() == 0
     for case in CASES.values():
@@ -79,3 +79,15 @@ def test_many_calls_at_once_are_answered_each(said: Document) -> None:
     assert len(said["asynchronous"]) == 20
     for outputs in said["asynchronous"]:
         expected.check_outputs(CASES["two_in_two_out"], outputs)
+
+
+def test_models_are_looked_after(said: Document) -> None:
+    managed = said["management"]
+    assert managed["config"]["config"]["max_batch_size"] == 32
+    assert managed["config"]["config"]["input"][0]["dims"] == ["3"]
+    assert managed["counted"] == 3
+    assert (managed["gone"], managed["back"]) == (False, True)
+    assert managed["refused"]["status"] == "StatusCode.UNAVAILABLE"
+    states = {each["name"]: each["state"] for each in managed["index"]["models"]}
+    assert states["open_batch"] == "UNAVAILABLE"
+    assert states["fixed_batch"] == "READY"

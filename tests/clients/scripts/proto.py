@@ -8,7 +8,7 @@ from typing import Any
 
 from google.protobuf import descriptor_pb2  # type: ignore[import-untyped]
 from grpc_tools import protoc  # type: ignore[import-not-found]
-from tritonclient.grpc import service_pb2  # type: ignore[import-not-found]
+from tritonclient.grpc import model_config_pb2, service_pb2  # type: ignore[import-not-found]
 
 from tests.clients.scripts import conversation
 
@@ -21,15 +21,16 @@ def main() -> None:
 def compiled(proto: Path) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out"
-        arguments = [f"--proto_path={proto.parent}", f"--descriptor_set_out={out}", proto.name]
-        assert protoc.main(["protoc", *arguments]) == 0
+        where = [f"--proto_path={proto.parent}", f"--descriptor_set_out={out}"]
+        assert protoc.main(["protoc", *where, "--include_imports", proto.name]) == 0
         return out.read_bytes()
 
 
 def triton() -> bytes:
-    file = descriptor_pb2.FileDescriptorProto()
-    service_pb2.DESCRIPTOR.CopyToProto(file)
-    found: bytes = file.SerializeToString()
+    files = descriptor_pb2.FileDescriptorSet()
+    for each in (model_config_pb2, service_pb2):
+        each.DESCRIPTOR.CopyToProto(files.file.add())
+    found: bytes = files.SerializeToString()
     return found
 
 

@@ -3,6 +3,7 @@
 from queue import SimpleQueue
 from typing import Any
 
+import numpy as np
 import tritonclient.grpc as triton  # type: ignore[import-not-found]
 from tritonclient.utils import InferenceServerException  # type: ignore[import-not-found]
 
@@ -31,6 +32,7 @@ def main() -> None:
                 "impatient": impatient(client, cases),
                 "compressed": compressed(client, cases),
                 "asynchronous": asynchronous(client, cases),
+                "management": managed(client, "open_batch"),
             }
         )
 
@@ -76,6 +78,32 @@ def asynchronous(client: Any, cases: list[Document]) -> list[Document]:
         {"error": str(error)} if error else conversation.outputs(result, case["outputs"])
         for result, error in found
     ]
+
+
+def managed(client: Any, model: str) -> Document:
+    """What those who look after models ask."""
+    given = conversation.inputs(triton, {"x": np.ones((3, 3), np.float32)})
+    before = counted(client, model)
+    client.infer(model, given)
+    after = counted(client, model)
+    client.unload_model(model)
+    gone = client.is_model_ready(model)
+    refused = conversation.attempt(lambda: client.infer(model, given), InferenceServerException)
+    index = client.get_model_repository_index(as_json=True)
+    client.load_model(model)
+    return {
+        "config": client.get_model_config(model, as_json=True),
+        "counted": after - before,
+        "gone": gone,
+        "refused": refused,
+        "index": index,
+        "back": client.is_model_ready(model),
+    }
+
+
+def counted(client: Any, model: str) -> int:
+    (found,) = client.get_inference_statistics(model, as_json=True)["model_stats"]
+    return int(found.get("inference_count", 0))
 
 
 if __name__ == "__main__":
