@@ -10,6 +10,7 @@ from pathlib import Path
 from service.batching import Limits
 from service.decoding import Decoder
 from service.errors import ModelLoadError
+from service.memory import give_back
 from service.metrics import ModelMetrics
 from service.model import Model, RunOptions
 from service.predictor import Predictor
@@ -59,6 +60,7 @@ def load(path: Path, options: RunOptions, settings: Settings, open_model: OpenMo
         if settings.warm_up
         else FirstRuns(model.signature.batches)
     )
+    give_back()
     return Loaded(model, told.batches, told.in_place, _ms(told.row_s), _ms(told.batch_s))
 
 

@@ -19,12 +19,13 @@ import uvicorn
 
 from service.app import create_app
 from service.board import Phase
-from service.errors import BAD_START, StartError
+from service.errors import StartError
 from service.hub import Hub
 from service.lifecycle import Service
 from service.link import Link
 from service.listeners import BACKLOG, grpc_port, listeners
 from service.logs import configure_logs
+from service.memory import settle
 from service.metrics import Metrics
 from service.plan import Plan, plan_alone
 from service.settings import Settings
@@ -85,7 +86,7 @@ def work(
         _serve(server, listener)
     except StartError as error:
         link.tell({"failed": str(error)})
-        return BAD_START
+        return StartError.exit_status
     return 0
 
 
@@ -138,6 +139,7 @@ class _Server(uvicorn.Server):
         if self._link is not None:
             self._link.listen(self._end)
         await super().startup(sockets)
+        settle()
         if not self.should_exit:
             for listener in sockets or []:
                 self._on_ready(list(greeting(self.service, listener.getsockname()[:2])))

@@ -16,7 +16,7 @@ import structlog
 from typer.testing import CliRunner
 
 from service import server
-from service.__main__ import cli
+from service.command_line import cli
 from service.errors import StartError
 from service.lifecycle import Service
 from tests.service import zoo
@@ -200,6 +200,7 @@ def test_the_command_prints_where_it_serves(models: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("FOLDSERVE_MODELS", str(models))
     monkeypatch.setenv("FOLDSERVE_PORT", "0")
     monkeypatch.setenv("FOLDSERVE_LOG_FORMAT", "json")
+    monkeypatch.setenv("FOLDSERVE_WORKERS", "1")
     operator = Operator(lambda _url: terminate())
     screen = Screen(operator)
     monkeypatch.setattr(sys, "stdout", screen)
