@@ -37,8 +37,12 @@ RUN_ELSEWHERE = {
     "docker compose up": "tests/docker/test_compose.py",
     "docker compose --profile train run --rm train": "tests/docker/test_compose.py",
 }
-# One epoch shows that a command runs; how far it gets stands in README's table.
-SHORTENED = {"foldserve-train": " --set training.epochs=1"}
+# One epoch, or one plan, shows that a command runs; how far it gets stands in README's table.
+SHORTENED = {
+    "foldserve-train": " --set training.epochs=1",
+    "foldserve-serve": " --workers 1 --threads 1 --max-batch-size 8 --seconds 0.3 --rounds 1"
+    " --p99-ms 60000",
+}
 
 
 @pytest.fixture(scope="module")

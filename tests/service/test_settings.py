@@ -6,7 +6,13 @@ import pytest
 from pydantic import ValidationError
 
 from service.errors import StartError
-from service.settings import Settings, describe_settings, read_settings, variable
+from service.settings import (
+    Settings,
+    describe_settings,
+    environment,
+    read_settings,
+    variable,
+)
 
 
 def test_the_defaults_are_those_that_the_readme_promises() -> None:
@@ -92,3 +98,22 @@ def test_every_setting_has_one_line_of_help_and_stands_in_the_help(field: str) -
     assert "\n" not in description
     assert variable(field) in describe_settings()
     assert description in describe_settings()
+
+
+def test_a_child_has_other_values_of_some_settings_and_the_rest_as_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FOLDSERVE_TOP_K", "3")
+    monkeypatch.setenv("FOLDSERVE_WORKERS", "9")
+    monkeypatch.setenv("foldserve_port", "1")
+    monkeypatch.setenv("FOLDSERVE_GRPC_PORT", "2")
+    chosen = {"workers": 2, "port": 0, "warm_up": False, "batch_buckets": (1, 8), "grpc_port": None}
+    made = environment(chosen)
+    assert {name: value for name, value in made.items() if "foldserve" in name.lower()} == {
+        "FOLDSERVE_TOP_K": "3",
+        "FOLDSERVE_WORKERS": "2",
+        "FOLDSERVE_PORT": "0",
+        "FOLDSERVE_WARM_UP": "false",
+        "FOLDSERVE_BATCH_BUCKETS": "1,8",
+    }
+    assert made["PATH"]
