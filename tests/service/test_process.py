@@ -140,18 +140,61 @@ def test_many_requests_on_one_connection_are_no_large_head(models: Path) -> None
         assert running.stop() == 0
 
 
+def post(path: str, body: bytes) -> bytes:
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+def test_requests_behind_one_another_are_answered_in_their_order(models: Path) -> None:
+    infer = "/v2/models/doubler/infer"
+    asked = [
+        post(infer, JSON.replace(b"[1,2,3]", b"[5,2,3]")),
+        b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n",
+        post(infer, b"{"),
+        post("/models/brightness/predict", grey(255)),
+        post(infer, JSON.replace(b"[1,2,3]", b"[7,2,3]")),
+    ]
+    marks = [b'"data":[10.0', b'{"live":true}', b'"error":', b'"label":"bright"', b'"data":[14.0']
+    with server(models) as running, connect(running) as connection:
+        connection.sendall(b"".join(asked))
+        answered = receive(connection, marks[-1])
+        places = [answered.index(mark) for mark in marks]
+        assert places == sorted(places)
+        assert answered.count(b"HTTP/1.1 ") == len(asked)
+        assert running.stop() == 0
+
+
+@pytest.mark.parametrize("cut", [1, 40, 80, 100, 150])
+def test_a_request_in_two_pieces_is_one_request(models: Path, cut: int) -> None:
+    whole = post("/v2/models/doubler/infer", JSON)
+    with server(models) as running, connect(running) as connection:
+        for _ in range(2):
+            connection.sendall(whole[:cut])
+            assert status(running, "/v2/health/live") == 200, "the piece had time to arrive"
+            connection.sendall(whole[cut:])
+            assert b"200 OK" in receive(connection, b'"data":[2.0,4.0,6.0]')
+        assert running.stop() == 0
+
+
+def test_a_client_that_reads_nothing_is_not_answered_without_end(models: Path) -> None:
+    one = post("/v2/models/doubler/infer", JSON)
+    with server(models, WORKERS=1) as running, connect(running) as connection:
+        connection.settimeout(1)
+        with pytest.raises(TimeoutError):
+            connection.sendall(one * (256 * 2**20 // len(one)))
+        assert status(running, "/v2/health/live") == 200
+
+
 def test_a_client_that_hangs_up_while_its_request_waits_costs_no_run(models: Path) -> None:
     zoo.put(models, "endless", 1, zoo.endless())
     body = JSON.replace(b"[1,3]", b"[1]").replace(b"[1,2,3]", b"[1]")
-    head = (
-        f"POST /v2/models/endless/infer HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
+    one = post("/v2/models/endless/infer", body)
     waiting = 'foldserve_waiting_rows{model="endless",version="1"}'
     with server(models, WARM_UP="no", GRACE_S=0.1) as running, connect(running) as first:
-        first.sendall(head.encode() + body)
+        first.sendall(one)
         with connect(running) as second, connect(running) as third:
-            second.sendall(head.encode() + body)
-            third.sendall(head.encode() + body)
+            second.sendall(one)
+            third.sendall(one)
             while metric(running, waiting) < 2:
                 pass  # one of them is in its run, which does not end; the others are on their way
             first.close()
