@@ -41,15 +41,11 @@
             └── LoadFailed               500  load_failed
 
 The branches under ``ServiceError`` stand in the order in which a request meets them:
-bytes → meaning → model → queue → run; commands stand apart. Only the message of a
-``ServiceError`` leaves the building, so it names no path, no stack and nothing of another
-client.
+bytes → meaning → model → queue → run. Only the message of a ``ServiceError`` leaves the
+building, so it names no path, no stack and nothing of another client.
 """
 
 from typing import ClassVar
-
-# The exit status of a command that could not start.
-BAD_START = 2
 
 
 class FoldserveError(Exception):
@@ -58,6 +54,8 @@ class FoldserveError(Exception):
 
 class StartError(FoldserveError):
     """The service cannot start; the message is one line that says why and what to do."""
+
+    exit_status: ClassVar[int] = 2
 
 
 class ModelLoadError(FoldserveError):
@@ -83,8 +81,7 @@ class BodyError(ServiceError):
 class BodyTooLarge(BodyError):
     """The request body is larger than the server takes."""
 
-    # Nothing is said of the connection: closed under a client that still sends, it is reset,
-    # and the answer is lost. The server drops what still comes, unread.
+    # Not "Connection: close": under a client that still sends, a reset would lose the answer.
     code = "body_too_large"
     status = 413
 
