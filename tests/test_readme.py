@@ -19,6 +19,7 @@ import export.manifest
 import export.wording
 from service import errors
 from service.app import create_app
+from service.rpc.messages import SERVICE, protocol
 from service.settings import Settings, variable
 from training import datasets, models
 from training.augment import AugmentationConfig
@@ -134,6 +135,11 @@ def test_every_key_of_a_training_configuration_is_documented(readme: str) -> Non
     for section, names in sections.items():
         stated = set(re.findall(r"\b[a-z_]+\b", documented[section]))
         assert names - stated == set(), section
+
+
+def test_every_method_of_grpc_is_named(readme: str) -> None:
+    methods = protocol().pool.FindServiceByName(SERVICE).methods
+    assert [each.name for each in methods if f"`{each.name}`" not in readme] == []
 
 
 def fields(model: type[BaseModel]) -> set[str]:
