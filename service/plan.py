@@ -38,11 +38,6 @@ class Plan:
     runners: int
     reason: str
 
-    @property
-    def sessions_share_cpus(self) -> bool:
-        """Whether more than one run can go on at once."""
-        return self.workers * self.runners > 1
-
 
 def plan(settings: Settings, cpus: Cpus | None = None) -> Plan:
     """Return the plan; what the operator chose stays.

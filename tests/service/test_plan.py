@@ -66,12 +66,6 @@ def test_the_reason_is_one_line(cpus: Cpus, choices: dict[str, int | str], line:
     assert plan(Settings(**choices), cpus).reason == line  # type: ignore[arg-type]
 
 
-def test_sessions_share_the_processors_unless_there_is_one() -> None:
-    assert plan(Settings(workers=2)).sessions_share_cpus
-    assert plan(Settings(workers=1, runners=2)).sessions_share_cpus
-    assert not plan(Settings(workers=1)).sessions_share_cpus
-
-
 def test_by_default_the_plan_is_for_what_this_process_may_use() -> None:
     assert isinstance(plan(Settings()), Plan)
     assert plan_alone(Settings()).workers == 1
