@@ -15,6 +15,10 @@ FINALISTS = 3
 # Enough to put the plans that are far behind out of the race.
 _SHORT = 1 / 3
 
+# Of the time that is left, for each turn before the last: with many plans and little time some
+# are not tried at all, so that the last few are still compared well.
+_SHARE = 1 / 2
+
 Measure = Callable[[Candidate, float], Measurement]
 """Measures a plan for so many seconds; raises ``NotMeasured``."""
 
@@ -108,7 +112,7 @@ def race(
 
 
 class _Race:
-    """The clock and what it allows."""
+    """The time that is left, and what it is spent on."""
 
     def __init__(self, measure: Measure, limits: Limits, clock: Callable[[], float]) -> None:
         self._measure = measure
@@ -118,37 +122,37 @@ class _Race:
         self._overhead = 0.0  # of the last measurement: a start, an end, a warm-up
 
     def run(self, records: list[Record]) -> None:
-        goes_on, standing = True, list(records)
+        standing = list(records)
         if len(records) > FINALISTS:
-            goes_on = self._once(records, self._limits.seconds * _SHORT)
+            self._once(records, self._limits.seconds * _SHORT, _SHARE)
             standing = self._keep(records)
-        while goes_on and len(standing) > FINALISTS:
-            goes_on = self._once(standing)
+        while len(standing) > FINALISTS:
+            self._once(standing, self._limits.seconds, _SHARE)
             standing = self._keep(standing)
         for number in range(self._limits.rounds):
             # Back and forth: who comes first would meet the same neighbour each time.
-            if not (goes_on and self._once(standing[:: -1 if number % 2 else 1])):
-                break
+            self._once(standing[:: -1 if number % 2 else 1], self._limits.seconds, 1.0)
         for record in standing:
             record.standing = record.failure is None and bool(record.rounds)
 
-    def _once(self, records: Sequence[Record], short_s: float | None = None) -> bool:
-        """Measure each; return whether there was time for all."""
-        seconds = self._limits.seconds if short_s is None else short_s
+    def _once(self, records: Sequence[Record], seconds: float, share: float) -> None:
+        """Measure each, as long as a share of the time that is left lasts."""
+        now = self._clock()
+        ends = now + share * (self._ends - now)
         for record in records:
-            began = self._clock()
-            if record.failure is not None:
-                continue
-            if began + seconds + self._overhead > self._ends:
-                return False
-            try:
-                found = self._measure(record.candidate, seconds)
-                (record.full if short_s is None else record.short).append(found)
-            except NotMeasured as reason:
-                record.failure = str(reason)
-            else:
-                self._overhead = self._clock() - began - seconds
-        return True
+            if record.failure is None and self._clock() + seconds + self._overhead <= ends:
+                self._add(record, seconds)
+
+    def _add(self, record: Record, seconds: float) -> None:
+        """Measure one, or learn why it cannot be."""
+        began = self._clock()
+        rounds = record.full if seconds == self._limits.seconds else record.short
+        try:
+            rounds.append(self._measure(record.candidate, seconds))
+        except NotMeasured as reason:
+            record.failure = str(reason)
+        else:
+            self._overhead = self._clock() - began - seconds
 
     def _keep(self, records: Sequence[Record]) -> list[Record]:
         """Return the better half, the best first; under a bound also who is farthest below it."""

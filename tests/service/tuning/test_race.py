@@ -101,10 +101,12 @@ def test_nothing_is_begun_that_would_go_on_beyond_the_budget(budget_s: float) ->
     assert any(record.standing for record in records) == bool(course.measured)
 
 
-def test_a_budget_that_ends_early_leaves_the_best_of_what_was_measured() -> None:
-    records = Course(more_workers_are_faster).run(Limits(3, 3, budget_s=5))
-    assert [bool(record.rounds) for record in records] == [True] * 5 + [False] * 7
-    assert [r.candidate.workers for r in records if r.standing] == [3, 4, 5]
+def test_half_of_a_short_budget_is_left_for_the_last_few() -> None:
+    course = Course(more_workers_are_faster)
+    records = course.run(Limits(seconds=3, rounds=1, budget_s=20))
+    assert [bool(record.rounds) for record in records] == [True] * 10 + [False] * 2
+    # Of the five that come on, one is measured in half of what is left; then two of the last.
+    assert course.measured[10:] == [(10, 3.0), (10, 3.0), (9, 3.0)]
 
 
 def test_within_a_bound_throughput_counts_and_beyond_it_latency() -> None:
