@@ -20,6 +20,7 @@ from service.errors import (
     QueueFull,
     ShuttingDown,
 )
+from service.waiting import Answered
 from tests.service.fakes import PATIENCE_S
 
 pytestmark = pytest.mark.anyio
@@ -374,6 +375,72 @@ async def test_a_deadline_counts_during_the_delay(in_place: bool) -> None:
         due = asyncio.get_running_loop().time() + 0.01
         assert await outcome(call(batcher, 1, deadline=due)) == "DeadlineExceeded"
     assert runner.batches == []
+
+
+class Reply:
+    """Takes an answer for a caller that does not wait, and then does what it is told."""
+
+    def __init__(self, then: Callable[[], object] = lambda: None) -> None:
+        self.gone = False
+        self.then = then
+        self.answers: asyncio.Queue[int | str] = asyncio.Queue()
+
+    def done(self) -> bool:
+        return self.gone or not self.answers.empty()
+
+    def set_result(self, answered: Answered[int]) -> None:
+        self.answers.put_nowait(answered.result)
+        self.then()
+
+    def set_exception(self, error: Exception) -> None:
+        self.answers.put_nowait(type(error).__name__)
+        self.then()
+
+    async def answer(self) -> int | str:
+        return await asyncio.wait_for(self.answers.get(), PATIENCE_S)
+
+
+async def test_a_call_that_nobody_waits_for_shares_a_run_with_those_that_are(
+    in_place: bool,
+) -> None:
+    runner = Runner()
+    runner.poison = {3}
+    replies = [Reply() for _ in range(3)]
+    async with batching(runner, in_place=in_place) as batcher:
+        waited_for = call(batcher, 1)
+        await asyncio.sleep(0)
+        for item, reply in zip((2, 3), replies, strict=False):
+            batcher.offer(item, reply)
+        assert await replies[0].answer() == 20
+        assert await replies[1].answer() == "InferenceFailed"
+        assert await outcome(waited_for) == 10
+    assert runner.batches[0] == [1, 2, 3]
+    with pytest.raises(ShuttingDown):
+        batcher.offer(4, replies[2])
+
+
+async def test_a_call_whose_client_left_costs_no_run(in_place: bool) -> None:
+    runner = Runner()
+    gone, kept = Reply(), Reply()
+    async with batching(runner, in_place=in_place) as batcher:
+        batcher.offer(1, gone)
+        batcher.offer(2, kept)
+        gone.gone = True
+        assert await kept.answer() == 20
+    assert runner.batches == [[2]]
+
+
+@pytest.mark.parametrize("deadline", [math.inf, -math.inf], ids=["answered", "late"])
+async def test_an_answer_may_bring_the_next_call_at_once(in_place: bool, deadline: float) -> None:
+    runner = Runner()
+    second = Reply()
+    async with batching(runner, in_place=in_place) as batcher:
+        first = Reply(then=lambda: batcher.offer(2, second))
+        batcher.offer(1, first, deadline=deadline)
+        batcher.offer(3, Reply(), deadline=deadline)
+        assert await first.answer() == (10 if deadline > 0 else "DeadlineExceeded")
+        assert await second.answer() == 20
+    assert runner.batches[-1] == [2]
 
 
 async def test_several_runners_work_at_once() -> None:
