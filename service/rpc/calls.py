@@ -2,15 +2,15 @@
 
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal
+from typing import Any
 
 import grpc  # type: ignore[import-untyped]  # the wheel has no types
 import structlog
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # nor has this
 
 from service.errors import InternalError, InvalidRequest, RunError, ServiceError
-from service.metrics import Metrics
-from service.request_id import RequestIds
+from service.in_use import InUse
+from service.observation import Observer
 from service.rpc.messages import Message
 from service.rpc.status import status_code
 from service.timing import Timing
@@ -56,66 +56,47 @@ Method = Callable[[Message, Call], Awaitable[Message]]
 """Answers a message, or raises a ``ServiceError``."""
 
 
-class Observer:
-    """Makes methods into handlers of a gRPC server.
+def handler(observer: Observer, calls: InUse, name: str, request: Message, method: Method) -> Any:
+    """Return the handler of one method, for a gRPC server.
 
     Args:
-        metrics: told of each call.
-        access_log: which calls are a line in the log.
+        observer: told of each call.
+        calls: entered by each call.
+        name: the method's.
+        request: the class of its messages.
+        method: answers one.
     """
 
-    def __init__(self, metrics: Metrics, access_log: Literal["all", "errors", "none"]) -> None:
-        self._metrics = metrics
-        self._access_log = access_log
-        self._ids = RequestIds()
+    async def serve(body: bytes, context: Any) -> bytes:
+        began = time.perf_counter()
+        call = Call(context, observer.request_id(_offered_id(context)))
+        status = _CLIENT_CLOSED_REQUEST
+        try:
+            with calls:
+                message = await method(_parse(request, body), call)
+            answer: bytes = message.SerializeToString()
+            context.set_trailing_metadata(call.trailing_metadata())
+            status = _OK
+        except Exception as error:
+            ours = _ours(error, call.request_id)
+            status = ours.status
+            await context.abort(status_code(type(ours)), str(ours), call.trailing_metadata())
+            raise  # for the types: abort does
+        finally:
+            seconds = time.perf_counter() - began
+            observer.record("grpc", name, f"grpc {name}", status, call.request_id, seconds)
+        return answer
 
-    def handler(self, name: str, request: Message, method: Method) -> Any:
-        """Return the handler of one method.
+    # Bytes in and out: a message that cannot be read is told in our words, and counted.
+    return grpc.unary_unary_rpc_method_handler(serve)
 
-        Args:
-            name: the method's.
-            request: the class of its messages.
-            method: answers one.
-        """
 
-        async def serve(body: bytes, context: Any) -> bytes:
-            began = time.perf_counter()
-            call = Call(context, self._request_id(context))
-            status = _CLIENT_CLOSED_REQUEST
-            try:
-                answer: bytes = (await method(_parse(request, body), call)).SerializeToString()
-                context.set_trailing_metadata(call.trailing_metadata())
-                status = _OK
-            except Exception as error:
-                ours = _ours(error, call.request_id)
-                status = ours.status
-                await context.abort(status_code(type(ours)), str(ours), call.trailing_metadata())
-                raise  # for the types: abort does
-            finally:
-                self._record(name, call.request_id, status, time.perf_counter() - began)
-            return answer
-
-        # Bytes in and out: a message that cannot be read is told in our words, and counted.
-        return grpc.unary_unary_rpc_method_handler(serve)
-
-    def _request_id(self, context: Any) -> str:
-        for name, value in context.invocation_metadata():
-            if name == REQUEST_ID:
-                return self._ids.choose(value)
-        return self._ids.choose(None)
-
-    def _record(self, name: str, request_id: str, status: int, seconds: float) -> None:
-        route = f"grpc {name}"
-        self._metrics.request(route, status, seconds)
-        if self._access_log == "all" or (self._access_log == "errors" and status != _OK):
-            log.info(
-                "request",
-                method="grpc",
-                path=name,
-                status=status,
-                request_id=request_id,
-                milliseconds=round(seconds * 1000, 3),
-            )
+def _offered_id(context: Any) -> str | None:
+    for name, value in context.invocation_metadata():
+        if name == REQUEST_ID:
+            offered: str = value
+            return offered
+    return None
 
 
 def _parse(request: Message, body: bytes) -> Message:

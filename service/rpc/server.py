@@ -12,15 +12,20 @@ from types import MappingProxyType
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # noqa: TID251 -- set, not read
 
 from grpc import aio  # type: ignore[import-untyped]  # the wheel has no types
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
-from grpc_reflection.v1alpha import reflection, reflection_pb2  # type: ignore[import-untyped]  # nor have these
+from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
+from grpc_reflection.v1alpha import reflection, reflection_pb2  # type: ignore[import-untyped]
 
+from service.in_use import InUse
 from service.lifecycle import Service
+from service.observation import Observer
 from service.rpc.address import refusal, target
-from service.rpc.calls import Observer
+from service.rpc.calls import handler
+from service.rpc.health import Health
 from service.rpc.management import ManagementMethods
 from service.rpc.messages import SERVICE, protocol
 from service.rpc.methods import Methods
+
+_HEALTH = "grpc.health.v1.Health"
 
 # A peer that is silent for a minute is asked whether it lives, so that a call of a dead one
 # does not hold its place for gRPC's two hours.
@@ -33,6 +38,10 @@ _CLIENT_PING_INTERVAL_MS = 10_000
 
 # Beside the calls that wait in a queue, those that look after the server: health watches.
 _CALLS_BESIDE_QUEUE = 100
+
+# For answers on their way, once there is no call to answer: a stream that only looks at the
+# server, such as reflection's, would hold up the end for all of the grace time.
+_LINGER_S = 1.0
 
 _OPTIONS = MappingProxyType(
     {
@@ -56,7 +65,8 @@ class RpcServer:
     def __init__(self, service: Service) -> None:
         settings = service.settings
         self._service = service
-        self._health = health.aio.HealthServicer()
+        self._calls = InUse()
+        self._health = Health(SERVICE, service.draining)
         options = _OPTIONS | {
             # Alone, a port that is taken is refused.
             "grpc.so_reuseport": int(service.plan.workers > 1),
@@ -67,7 +77,6 @@ class RpcServer:
             maximum_concurrent_rpcs=settings.max_queue_size + _CALLS_BESIDE_QUEUE,
         )
         self._add_methods()
-        self._watch: asyncio.Task[None] | None = None
 
     async def start(self) -> int:
         """Listen; return the port.
@@ -81,15 +90,17 @@ class RpcServer:
         except RuntimeError:
             raise refusal(host, port, "the address is in use, or not of this machine") from None
         await self._server.start()
-        self._watch = asyncio.create_task(self._tell_of_drain())
         return bound
 
     async def stop(self, grace_s: float) -> None:
         """Take no call any more; what is not answered after ``grace_s`` seconds is cancelled."""
-        if self._watch is not None:
-            self._watch.cancel()
-        await self._health.enter_graceful_shutdown()
-        await self._server.stop(grace_s)
+        self._health.end()
+        stopping = asyncio.ensure_future(self._server.stop(grace_s))
+        ended = asyncio.ensure_future(self._calls.ended())
+        await asyncio.wait((stopping, ended), return_when=asyncio.FIRST_COMPLETED)
+        ended.cancel()
+        await self._server.stop(min(grace_s, _LINGER_S))
+        await stopping
 
     def _add_methods(self) -> None:
         pool, messages = protocol()
@@ -99,18 +110,12 @@ class RpcServer:
             **ManagementMethods(self._service, messages).table(),
         }
         handlers = {
-            name: observer.handler(name, getattr(messages, f"{name}Request"), method)
+            name: handler(observer, self._calls, name, getattr(messages, f"{name}Request"), method)
             for name, method in methods.items()
         }
         self._server.add_registered_method_handlers(SERVICE, handlers)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         for file in (health_pb2, reflection_pb2):
             pool.AddSerializedFile(file.DESCRIPTOR.serialized_pb)
-        names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        names = (SERVICE, _HEALTH, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server, pool)
-
-    async def _tell_of_drain(self) -> None:
-        for name in ("", SERVICE):
-            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
-        await self._service.draining.wait()
-        await self._health.enter_graceful_shutdown()

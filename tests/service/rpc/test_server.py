@@ -40,6 +40,14 @@ async def health(rpc: Client, service: str = "") -> Any:
     return (await stub.Check(health_pb2.HealthCheckRequest(service=service))).status
 
 
+async def test_health_of_everything_is_listed(rpc: Client) -> None:
+    stub = health_pb2_grpc.HealthStub(rpc.channel)
+    found = (await stub.List(health_pb2.HealthListRequest())).statuses
+    assert {name: each.status for name, each in found.items()} == dict.fromkeys(
+        ("", SERVICE), SERVING
+    )
+
+
 @pytest.mark.parametrize("service", ["", SERVICE])
 async def test_health_says_serving(rpc: Client, service: str) -> None:
     assert await health(rpc, service) == SERVING
@@ -98,11 +106,31 @@ async def test_calls_in_flight_are_answered_at_the_end_and_new_ones_refused(mode
         assert (await watch.read()).status == NOT_SERVING
         with pytest.raises(AioRpcError) as caught:
             await rpc.infer("doubler", {"x": X})
-        watch.cancel()
         model.go.set()
         assert arrays(await running) == {"y": [[2, 4, 6]]}
         await ending
     assert failure(caught)[0] is StatusCode.UNAVAILABLE
+
+
+async def test_a_watcher_does_not_hold_up_the_end(rpc: Client) -> None:
+    stub = health_pb2_grpc.HealthStub(rpc.channel)
+    watch = stub.Watch(health_pb2.HealthCheckRequest())
+    unknown = stub.Watch(health_pb2.HealthCheckRequest(service="other"))
+    assert (await watch.read()).status == SERVING
+    assert (await unknown.read()).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+    async with asyncio.timeout(PATIENCE_S):  # less than the grace time
+        await rpc.close()
+    assert (await watch.read()).status == NOT_SERVING
+    assert [await each.code() for each in (watch, unknown)] == [StatusCode.OK] * 2
+
+
+async def test_a_tool_that_looks_at_the_server_does_not_either(rpc: Client) -> None:
+    stream = reflection_pb2_grpc.ServerReflectionStub(rpc.channel).ServerReflectionInfo()
+    await stream.write(reflection_pb2.ServerReflectionRequest(list_services=""))
+    await stream.read()
+    async with asyncio.timeout(PATIENCE_S):  # less than the grace time
+        await rpc.close()
+    assert await stream.code() is StatusCode.UNAVAILABLE
 
 
 async def test_what_is_not_answered_in_the_grace_time_is_unavailable(models: Path) -> None:
