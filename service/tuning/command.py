@@ -82,7 +82,7 @@ def tune(options: Options, report: Say, progress: Say) -> bool:
         for version, reason in subject.left_out:
             progress(f"version {version} is left out: {reason}")
         plans = _plans(options, subject, cpus)
-        progress(f"{len(plans)} plans on {cpus.count} CPUs, {options.clients} clients")
+        progress(f"Plans: {len(plans)}; CPUs: {cpus.count}; clients: {options.clients}")
         records = race(plans, _told(trials.measure, progress), options.limits)
     choice = choose(records, options.limits.p99_ms)
     for line in table(records, options.limits.order, choice.best):

@@ -40,7 +40,7 @@ def find_source(model: str, models: Path) -> Source:
     if path.suffix == ".onnx":
         if not path.is_file():
             raise StartError(f"there is no file {model}")
-        # Its name may be none that the service takes.
+        # Its own name may be none that the service takes.
         return Source("model", path.parent.absolute(), path.absolute())
     folder = models / model
     if not _NAME.fullmatch(model) or not folder.is_dir():
