@@ -11,8 +11,16 @@ from service.tuning.repositories import Source
 from service.tuning.requests import make_requests
 from service.tuning.serving import served
 from service.tuning.subject import ask
-from service.tuning.trial import Requests, Trials, plan_settings, right_answers, server_settings
+from service.tuning.trial import (
+    Requests,
+    Trials,
+    plan_settings,
+    right_answers,
+    run_load,
+    server_settings,
+)
 from tests.service import zoo
+from tests.service.processes import taken_port
 from tests.service.tuning.records import candidate
 
 # Enough for some answers on a busy machine.
@@ -97,6 +105,15 @@ def test_the_right_answers_are_those_of_the_model(requests: Requests) -> None:
     for body, answer in zip(requests.bodies, requests.answers, strict=True):
         sent = np.frombuffer(body[-12:], np.float32)
         np.testing.assert_array_equal(answer["y"], 2 * sent)
+
+
+def test_a_load_that_finds_no_server_is_no_measurement() -> None:
+    with taken_port() as port:
+        pass  # nobody listens there any more
+    with pytest.raises(NotMeasured, match="the load ended early; the server may have ended"):
+        run_load(port, [b"GET / HTTP/1.1"], 1, SECONDS)
+    with pytest.raises(NotMeasured, match="one request at a time is not answered: "):
+        right_answers(port, [b"GET / HTTP/1.1"])
 
 
 def test_buckets_of_the_operator_end_where_the_plans_batches_do() -> None:

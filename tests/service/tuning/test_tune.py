@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from service.command_line import cli
 from tests.service.processes import PATIENCE_S
 from tests.service.tuning.test_children import assert_gone
 
@@ -27,10 +29,10 @@ def start(*arguments: object, **settings: str) -> "subprocess.Popen[str]":
     )
 
 
-def ran(*arguments: object, **settings: str) -> tuple[int, str, str]:
-    with start(*arguments, **settings) as process:
-        output, errors = process.communicate(timeout=2 * PATIENCE_S)
-    return process.returncode, output, errors
+def ran(*arguments: object) -> tuple[int, str, str]:
+    """Call the command in this process."""
+    done = CliRunner().invoke(cli, ["tune", *map(str, arguments)], catch_exceptions=False)
+    return done.exit_code, done.stdout, done.stderr
 
 
 def test_it_prints_the_table_and_writes_the_settings_of_the_best(
@@ -38,11 +40,12 @@ def test_it_prints_the_table_and_writes_the_settings_of_the_best(
 ) -> None:
     file = tmp_path / "foldserve.env"
     file.write_text("FOLDSERVE_TOP_K=3\nFOLDSERVE_WORKERS=9\n")
-    status, output, errors = ran(
+    with start(
         *("digits", "--models", root / "models", "--output", file, "--p99-ms", 60_000),
         *("--workers", 1, "--workers", 2, *BRIEF),
-    )
-    assert status == 0, errors
+    ) as process:
+        output, errors = process.communicate(timeout=2 * PATIENCE_S)
+    assert process.returncode == 0, errors
     head, *rows, reason, written = output.splitlines()
     assert re.split(r"  +", head) == [
         *("version", "precision", "workers", "threads", "max_batch_size", "req/s"),
@@ -68,8 +71,7 @@ def test_if_none_is_within_the_bound_nothing_is_written(models: Path, tmp_path: 
     file = tmp_path / "foldserve.env"
     status, output, _ = ran(
         *("brightness", "--format", "jpeg", "--workers", 1, "--p99-ms", 1e-6, "--output", file),
-        *BRIEF,
-        MODELS=str(models),
+        *("--models", models, *BRIEF),
     )
     assert status == 1
     assert "No plan keeps p99 within 1e-06 ms. The closest, with " in output
@@ -79,8 +81,8 @@ def test_if_none_is_within_the_bound_nothing_is_written(models: Path, tmp_path: 
 def test_versions_are_compared_and_the_best_is_named(models: Path, tmp_path: Path) -> None:
     file = tmp_path / "foldserve.env"
     status, output, _ = ran(
-        *("doubler", "--format", "json", "--workers", 1, "--output", file, *BRIEF),
-        MODELS=str(models),
+        *("doubler", "--format", "json", "--workers", 1, "--output", file),
+        *("--models", models, *BRIEF),
     )
     assert status == 0
     rows = [line.split() for line in output.splitlines()[1:3]]
@@ -114,7 +116,7 @@ def test_a_file_alone_can_be_measured(models: Path, tmp_path: Path) -> None:
 def test_what_is_wrong_is_one_line_and_exit_status_2(
     arguments: list[str], message: str, models: Path
 ) -> None:
-    status, output, errors = ran(*arguments, MODELS=str(models))
+    status, output, errors = ran(*arguments, "--models", models)
     assert (status, output) == (2, "")
     assert errors.startswith(f"foldserve-serve: {message}")
     assert errors.count("\n") == 1
