@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped] 
 from service.errors import InternalError, InvalidRequest, RunError, ServiceError
 from service.in_use import InUse
 from service.observation import Observer
+from service.rpc.fields import check_parts
 from service.rpc.messages import Message
 from service.rpc.status import status_code
 from service.timing import Timing
@@ -100,6 +101,7 @@ def _offered_id(context: Any) -> str | None:
 
 
 def _parse(request: Message, body: bytes) -> Message:
+    check_parts(body)
     try:
         return request.FromString(body)
     except DecodeError:

@@ -18,6 +18,9 @@ from service.request_fields import read_parameters
 from service.rpc.messages import Message
 from service.signature import DATATYPES, Signature
 
+# Each costs a microsecond or two; clients send a handful.
+_MOST_PARAMETERS = 1000
+
 # Which field of InferTensorContents holds the values of a datatype, and the type they have in
 # it; FP16 has none.
 _FIELDS: Mapping[str, tuple[str, type[np.generic]]] = MappingProxyType(
@@ -52,15 +55,16 @@ def read_infer(
         InvalidRequest: it does not have the protocol's form.
         InvalidTensor: an input contradicts itself or the signature.
     """
+    # One more than there can be is enough to tell what is wrong with it.
+    inputs = message.inputs[: len(signature.inputs) + 1]
+    outputs = message.outputs[: len(signature.outputs) + 1]
     document = {
         "id": message.id or None,
-        "parameters": _parameters(message),
-        "inputs": [_input(f"inputs[{i}]", tensor) for i, tensor in enumerate(message.inputs)],
-        "outputs": [
-            {"name": output.name, "parameters": _parameters(output)} for output in message.outputs
-        ],
+        "parameters": _parameters("", message),
+        "inputs": [_input(f"inputs[{i}]", tensor) for i, tensor in enumerate(inputs)],
+        "outputs": [_output(f"outputs[{i}]", output) for i, output in enumerate(outputs)],
     }
-    return read_document(document, signature, _contents(message), image)
+    return read_document(document, signature, _contents(message, inputs), image)
 
 
 def _input(field: str, tensor: Message) -> dict[str, Any]:
@@ -68,31 +72,38 @@ def _input(field: str, tensor: Message) -> dict[str, Any]:
         "name": tensor.name,
         "datatype": tensor.datatype,
         "shape": list(tensor.shape),
-        "parameters": _parameters(tensor),
+        "parameters": _parameters(field, tensor),
     }
     read_parameters(field, found)  # none changes how the values are read, or it is refused
     return found
 
 
-def _parameters(holder: Message) -> dict[str, Any]:
+def _output(field: str, output: Message) -> dict[str, Any]:
+    return {"name": output.name, "parameters": _parameters(field, output)}
+
+
+def _parameters(field: str, holder: Message) -> dict[str, Any]:
+    if len(holder.parameters) > _MOST_PARAMETERS:
+        where = f"{field}.parameters" if field else "parameters"
+        raise InvalidRequest(f"{where} has more than {_MOST_PARAMETERS} members")
     return {
         name: getattr(value, value.WhichOneof("parameter_choice") or "", None)
         for name, value in holder.parameters.items()
     }
 
 
-def _contents(message: Message) -> Sequence[memoryview]:
-    """Return the bytes of every input, in their order."""
+def _contents(message: Message, inputs: Sequence[Message]) -> Sequence[memoryview]:
+    """Return the bytes of inputs, in their order."""
     raw = message.raw_input_contents
     if not raw:
-        return [_typed(f"inputs[{i}]", tensor) for i, tensor in enumerate(message.inputs)]
-    if any(tensor.HasField("contents") for tensor in message.inputs):
+        return [_typed(f"inputs[{i}]", tensor) for i, tensor in enumerate(inputs)]
+    if any(tensor.HasField("contents") for tensor in inputs):
         raise InvalidRequest("the request has both raw_input_contents and contents of an input")
     if len(raw) != len(message.inputs):
         raise InvalidRequest(
             f"raw_input_contents has {len(raw)} tensors, inputs has {len(message.inputs)}"
         )
-    return [memoryview(data) for data in raw]
+    return [memoryview(data) for data in raw[: len(inputs)]]
 
 
 def _typed(field: str, tensor: Message) -> memoryview:
