@@ -36,6 +36,10 @@ _PING_TIMEOUT_MS = 20_000
 # often than every five minutes for abuse and closes the connection.
 _CLIENT_PING_INTERVAL_MS = 10_000
 
+# A connection is renewed after half an hour, which no unary call notices: clients spread anew
+# over the workers, and a call whose message never comes does not hold its place for ever.
+_LONGEST_CONNECTION_MS = 1_800_000
+
 # Beside the calls that wait in a queue, those that look after the server: health watches.
 _CALLS_BESIDE_QUEUE = 100
 
@@ -48,6 +52,7 @@ _OPTIONS = MappingProxyType(
         "grpc.keepalive_time_ms": _PING_AFTER_MS,
         "grpc.keepalive_timeout_ms": _PING_TIMEOUT_MS,
         "grpc.keepalive_permit_without_calls": 1,
+        "grpc.max_connection_age_ms": _LONGEST_CONNECTION_MS,
         "grpc.http2.min_ping_interval_without_data_ms": _CLIENT_PING_INTERVAL_MS,
         # How large an answer may be is the models' matter, as it is over HTTP.
         "grpc.max_send_message_length": -1,
@@ -71,6 +76,7 @@ class RpcServer:
             # Alone, a port that is taken is refused.
             "grpc.so_reuseport": int(service.plan.workers > 1),
             "grpc.max_receive_message_length": settings.max_body_bytes,
+            "grpc.max_connection_age_grace_ms": round(settings.request_timeout_s * 1000),
         }
         self._server = aio.server(
             options=tuple(options.items()),
