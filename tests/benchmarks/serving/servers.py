@@ -1,12 +1,10 @@
-"""Tiny HTTP servers in a thread, for the generators and checks to meet."""
+"""Tiny HTTP servers in threads, for the generators and checks to meet."""
 
-import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-
-PATIENCE_S = 30
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 @dataclass(frozen=True)
@@ -17,60 +15,57 @@ class Reply:
     status: int = 200
     content_type: str = "application/json"
 
-    def encoded(self) -> bytes:
-        head = (
-            f"HTTP/1.1 {self.status} X\r\nContent-Type: {self.content_type}\r\n"
-            f"Content-Length: {len(self.body)}\r\n\r\n"
-        )
-        return head.encode() + self.body
-
 
 Answering = Callable[[bytes], Reply | None]
+
+
+class Patient(ThreadingHTTPServer):
+    """Ends when every connection is closed, so that none of its threads is left."""
+
+    daemon_threads = False
+    block_on_close = True
+    request_queue_size = 256
 
 
 @contextmanager
 def serving(answering: Answering) -> Iterator[int]:
     """Serve on a free port, which is what the block gets, until it ends."""
-    started = threading.Event()
-    places: list[tuple[asyncio.AbstractEventLoop, asyncio.Event, int]] = []
 
-    async def serve() -> None:
-        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        wbufsize = -1  # an answer goes out as a whole
+
+        def do_POST(self) -> None:
+            reply = answering(self.rfile.read(int(self.headers["Content-Length"])))
+            if reply is None:
+                self.close_connection = True
+                return
+            self.send_response(reply.status)
+            self.send_header("Content-Type", reply.content_type)
+            self.send_header("Content-Length", str(len(reply.body)))
+            self.end_headers()
+            self.wfile.write(reply.body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing."""
+
+        def handle(self) -> None:
             try:
-                await _converse(reader, writer, answering)
-            except (asyncio.IncompleteReadError, ConnectionError):
-                pass
-            finally:
-                writer.close()
+                super().handle()
+            except ConnectionError:  # who asked is gone
+                self.close_connection = True
 
-        end = asyncio.Event()
-        server = await asyncio.start_server(answer, "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
-        places.append((asyncio.get_running_loop(), end, port))
-        started.set()
-        await end.wait()
-        server.close()
+        def finish(self) -> None:
+            try:
+                super().finish()
+            except ConnectionError:
+                self.rfile.close()
 
-    thread = threading.Thread(target=asyncio.run, args=(serve(),))
-    thread.start()
-    assert started.wait(PATIENCE_S)
-    loop, end, port = places[0]
-    try:
-        yield port
-    finally:
-        loop.call_soon_threadsafe(end.set)
-        thread.join(PATIENCE_S)
-
-
-async def _converse(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answering: Answering
-) -> None:
-    while True:
-        head = await reader.readuntil(b"\r\n\r\n")
-        lines = head.decode().lower().split("\r\n")
-        (length,) = [int(line.split(":")[1]) for line in lines if line.startswith("content-length")]
-        reply = answering(await reader.readexactly(length))
-        if reply is None:
-            return
-        writer.write(reply.encoded())
-        await writer.drain()
+    with Patient(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+            thread.join()
