@@ -28,11 +28,12 @@ def _serve(settings: Settings) -> None:
     # What a start loads is no garbage: looking for it takes a tenth of the time. It is looked
     # for again from the moment of readiness on.
     gc.disable()
-    # The service does no linear algebra; each worker would have a thread for every processor.
+    # The service does no linear algebra, for which each worker would have a thread for every
+    # processor; and the workers are forked, which takes no threads along.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # noqa: TID251 -- set, not read
     _load_logs_without_rich()
     planned = plan(settings)
-    # Of these two only the one that is needed: the process above the workers loads no server.
+    # After the settings, so that a wrong value need not wait for what a server loads.
     if planned.workers > 1:
         from service.workers import run  # noqa: PLC0415
     else:

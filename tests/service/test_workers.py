@@ -77,10 +77,15 @@ def test_both_workers_answer_and_each_of_them_tells_the_whole(pair: Server) -> N
     assert pair.stop() == 0
 
 
+def test_the_process_above_has_no_thread_that_a_fork_would_lose(pair: Server) -> None:
+    status = Path(f"/proc/{pair.process.pid}/status").read_text()
+    assert found(r"^Threads:\s+(\d+)$", status) == "1"
+
+
 def test_the_statistics_are_those_of_all_workers(pair: Server) -> None:
     asked = until_both_answered(pair)
     document = httpx.get(f"{pair.url}/v2/models/doubler/stats", timeout=PATIENCE_S).json()
-    counts = {each["version"]: each["execution_count"] for each in document["model_stats"]}
+    counts = {each["version"]: each["inference_count"] for each in document["model_stats"]}
     assert counts == {"1": 0, "12": asked}
 
 
