@@ -164,7 +164,7 @@ class Predictor:
         return {spec.name: rows}
 
     async def classify(self, image: bytes, top_k: int, timing: Timing) -> list[Prediction]:
-        """Return the likeliest classes of one image file.
+        """Return the likeliest classes of one image file; it is counted as a request.
 
         Args:
             image: of a format that is decoded.
@@ -175,9 +175,13 @@ class Predictor:
             ModelTakesNoImages: the manifest states no image input or no classes.
             ContentError, CapacityError, RunError: as the stages say.
         """
-        deadline = self.deadline()
-        inputs = await self.image_tensors([image], timing, deadline)
-        outputs = await self.infer(inputs, timing, deadline)
+        deadline, ok = self.deadline(), False
+        try:
+            inputs = await self.image_tensors([image], timing, deadline)
+            outputs = await self.infer(inputs, timing, deadline)
+            ok = True
+        finally:
+            self.metrics.request(timing, 1, ok)
         manifest = self.model.manifest
         assert manifest is not None  # noqa: S101 -- for the type: without one there is no image
         assert manifest.output is not None  # noqa: S101 -- likewise

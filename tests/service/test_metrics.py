@@ -169,7 +169,8 @@ async def test_requests_and_runs_are_counted(client: httpx.AsyncClient) -> None:
     route = '{route="/models/{name}/predict"'
     assert found[f"foldserve_requests_total{route}" + ',status="200"}'] == 3
     assert found[f"foldserve_request_seconds_count{route}" + "}"] == 3
-    assert found[f"foldserve_run_seconds_count{model}"] == 3
+    for stage in ("decode", "queue", "infer", "run"):
+        assert found[f"foldserve_{stage}_seconds_count{model}"] == 3
     assert found[f"foldserve_batch_rows_sum{model}"] == 3
     assert found[f"foldserve_waiting_rows{model}"] == 0
     assert found[f"foldserve_model_ready{model}"] == 1
