@@ -22,7 +22,7 @@ _COUNTERS: dict[str, tuple[str, _Labels]] = {
 }
 _HISTOGRAMS: dict[str, tuple[str, _Labels]] = {
     "request_seconds": ("Seconds from a request's head to its last byte.", ("route",)),
-    "decode_seconds": ("Seconds until a request's image or large body was a tensor.", _MODEL),
+    "decode_seconds": ("Seconds from a request's body to its tensors.", _MODEL),
     "queue_seconds": ("Seconds that a request waited for its run.", _MODEL),
     "infer_seconds": ("Seconds of the run that a request was part of.", _MODEL),
     "run_seconds": ("Seconds of one run.", _MODEL),

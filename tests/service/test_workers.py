@@ -198,6 +198,17 @@ def test_each_line_of_the_log_names_its_worker_but_those_of_the_process_above(
     assert {("draining", 0), ("draining", 1), ("closed", 0), ("closed", 1)} <= set(told)
 
 
+def test_all_workers_serve_grpc_on_the_one_free_port_that_was_found(models: Path) -> None:
+    with server(models, WORKERS=2, GRPC_PORT=0, LOG_FORMAT="json", LOG_LEVEL="info") as running:
+        running.process.terminate()
+        _, text = running.process.communicate(timeout=PATIENCE_S)
+    lines = [json.loads(line) for line in text.splitlines()]
+    ready = [line for line in lines if line["event"] == "grpc ready"]
+    assert sorted(line["worker"] for line in ready) == [0, 1]
+    assert len({line["port"] for line in ready}) == 1
+    assert running.process.returncode == 0
+
+
 def test_a_port_in_use_is_named(models: Path) -> None:
     with taken_port() as port:
         assert f"port {port}: Address already in use" in refused(models, PORT=port, WORKERS=2)
