@@ -12,8 +12,9 @@ class Load:
         errors: Answered otherwise, not in time, or not at all.
         seconds: That it took.
         p50_ms: Median latency.
-        p99_ms: Of a hundred requests, the second slowest.
-        late_p99_ms: How late the generator itself was with a request, 99 of 100 times.
+        p99_ms: The latency that one of a hundred exceeds.
+        late_p99_ms: By how much the generator itself was late, all but one of a hundred times at
+            most; a request that waits for a connection is the server's affair.
     """
 
     requests: int

@@ -81,7 +81,8 @@ class _Generator:
         self._start = time.monotonic()
         end = max([0.0, *due[-1:]]) + PATIENCE_S
         while (moments or self._waiting or self._on_their_way) and self._now() < end:
-            while moments and moments[0][1] <= self._now():
+            while moments and moments[0][1] <= (now := self._now()):
+                self._lateness.append(now - moments[0][1])
                 self._waiting.append(moments.popleft())
             self._send_waiting()
             self._wait(moments[0][1] if moments else end)
@@ -124,7 +125,6 @@ class _Generator:
     def _send_waiting(self) -> None:
         while self._waiting and (connection := self._free()):
             index, due = self._waiting.popleft()
-            self._lateness.append(self._now() - due)
             self._on_their_way += 1
             try:
                 connection.begin(self._requests[index % len(self._requests)], due)

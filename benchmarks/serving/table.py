@@ -8,6 +8,7 @@ HEADER = (
     *("server", "version", "req/s", "±", "ours is", "p50 ms", "to ours", "p99 ms", "to ours"),
     *("errors", "CPU ms", "PSS MB", "largest MB", "processes", "start s"),
 )
+LATE = "generator's p99 ms"  # that it was late by itself, which counts as the server's latency
 NOTHING = "-"
 
 
@@ -41,7 +42,11 @@ def as_markdown(lines: Sequence[Sequence[str]]) -> str:
 
 
 def _cells(section: Section) -> list[Sequence[str]]:
-    return [HEADER, *map(_line, section.lines)]
+    if section.load != "open":
+        return [HEADER, *map(_line, section.lines)]
+    late = [_significant(line.medians.get("late_p99_ms")) for line in section.lines]
+    lines = [[*_line(line), own] for line, own in zip(section.lines, late, strict=True)]
+    return [[*HEADER, LATE], *lines]
 
 
 def _line(line: Line) -> Sequence[str]:

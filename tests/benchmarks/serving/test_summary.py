@@ -1,4 +1,5 @@
 import csv
+from dataclasses import replace
 
 import pytest
 
@@ -77,6 +78,14 @@ def test_markdown_has_as_many_cells_in_every_line():
     widths = {line.count("|") for line in text.splitlines() if line.startswith("|")}
     assert widths == {len(table.HEADER) + 1}
     assert "- broken: wrong: logits are off" in text
+
+
+def test_an_open_loop_s_table_says_how_late_the_generator_was():
+    open_loop = [replace(row(1, OURS, 10, load="open"), late_p99_ms=0.25)]
+    title, header, line = table.text(sections(open_loop)).splitlines()
+    assert title == "digits, json, open loop at half of each server's capacity"
+    assert header.endswith(table.LATE)
+    assert line.split()[-1] == "0.25"
 
 
 def test_pictures_are_drawn(tmp_path):
