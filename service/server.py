@@ -7,10 +7,9 @@ import asyncio
 import logging
 import math
 import socket
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from importlib.util import find_spec
-from pathlib import Path
 from types import FrameType
 from typing import Literal
 
@@ -20,6 +19,7 @@ import uvicorn
 from service.app import create_app
 from service.board import Phase
 from service.errors import StartError
+from service.greeting import greeting
 from service.hub import Hub
 from service.lifecycle import Service
 from service.link import Link
@@ -33,9 +33,6 @@ from service.settings import Settings
 log = structlog.get_logger()
 
 Announce = Callable[[str], None]
-
-# In a checkout of this project the example is one that can be pasted as it is.
-EXAMPLE_IMAGE = Path("tests/data/digit_7.png")
 
 # Longer than the minute that proxies keep an idle upstream connection: whoever closes first
 # must not be the side that may just be receiving a request.
@@ -88,24 +85,6 @@ def work(
         link.tell({"failed": str(error)})
         return StartError.exit_status
     return 0
-
-
-def greeting(service: Service, address: tuple[str, int]) -> Iterator[str]:
-    """Give the lines for a person: the page, a request that works, the address of gRPC.
-
-    Args:
-        service: ready.
-        address: the host and port that are listened on.
-    """
-    host = _reachable(address[0])
-    url = f"http://{host}:{address[1]}"
-    yield f"Foldserve is ready: {url}/docs"
-    model = _first_image_model(service)
-    if model is not None:
-        image = EXAMPLE_IMAGE if EXAMPLE_IMAGE.is_file() else "image.png"
-        yield f"Try: curl --data-binary @{image} {url}/models/{model}/predict"
-    if service.settings.grpc_port is not None:
-        yield f"gRPC: {host}:{service.settings.grpc_port}"
 
 
 class _Server(uvicorn.Server):
@@ -229,17 +208,3 @@ def _serve(server: _Server, listener: socket.socket) -> None:
         if server.service.start_error is not None:
             raise server.service.start_error from None
         raise
-
-
-def _reachable(host: str) -> str:
-    """Return a host that a client on this machine can use."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 -- not bound here
-    return f"[{host}]" if ":" in host else host
-
-
-def _first_image_model(service: Service) -> str | None:
-    for entry in service.repository:
-        manifest = entry.predictor.model.manifest if entry.predictor else None
-        if manifest is not None and manifest.image is not None:
-            return entry.name
-    return None

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from service import server
 from service.command_line import cli
 from service.errors import StartError
+from service.greeting import greeting
 from service.lifecycle import Service
 from tests.service import zoo
 from tests.service.apps import settings
@@ -159,7 +160,7 @@ async def test_the_greeting_has_an_address_that_can_be_opened(
 ) -> None:
     service = Service(settings(models))
     await service.start()
-    lines = list(server.greeting(service, (host, 8000)))
+    lines = list(greeting(service, (host, 8000)))
     await service.close()
     assert lines[0] == f"Foldserve is ready: {url}/docs"
     assert lines[1].endswith(f" {url}/models/brightness/predict")
@@ -172,10 +173,10 @@ async def test_the_example_names_the_image_that_is_there(
     service = Service(settings(models))
     await service.start()
     monkeypatch.chdir(tmp_path)
-    assert "@image.png " in list(server.greeting(service, ("localhost", 1)))[1]
+    assert "@image.png " in list(greeting(service, ("localhost", 1)))[1]
     (tmp_path / "tests" / "data").mkdir(parents=True)
     (tmp_path / "tests" / "data" / "digit_7.png").touch()
-    assert "@tests/data/digit_7.png " in list(server.greeting(service, ("localhost", 1)))[1]
+    assert "@tests/data/digit_7.png " in list(greeting(service, ("localhost", 1)))[1]
     await service.close()
 
 
@@ -183,7 +184,7 @@ async def test_the_example_names_the_image_that_is_there(
 async def test_the_greeting_has_the_address_of_grpc(models: Path) -> None:
     service = Service(settings(models, grpc_port=9000))
     await service.start()
-    assert list(server.greeting(service, ("::", 8000)))[2:] == ["gRPC: [::1]:9000"]
+    assert list(greeting(service, ("::", 8000)))[2:] == ["gRPC: [::1]:9000"]
     await service.close()
 
 
@@ -192,7 +193,7 @@ async def test_without_an_image_model_there_is_no_example(tmp_path: Path) -> Non
     zoo.put(tmp_path, "doubler", 1, zoo.doubler())
     service = Service(settings(tmp_path))
     await service.start()
-    assert len(list(server.greeting(service, ("localhost", 1)))) == 1
+    assert len(list(greeting(service, ("localhost", 1)))) == 1
     await service.close()
 
 
