@@ -22,6 +22,9 @@ from typing import NamedTuple, NoReturn
 # Of prctl(2), in <linux/prctl.h>.
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
+TRACKER = b"multiprocessing.resource_tracker"
+TRACKING_LIMIT_S = 3
+POLL_S = 0.01
 
 
 class Process(NamedTuple):
@@ -85,13 +88,28 @@ def adopt_and_follow(parent: int) -> None:
 
 
 def kill_all() -> None:
-    """Kill and reap everything below, until there is nothing."""
+    """Kill and reap everything below, until there is nothing.
+
+    Trackers of multiprocessing may end by themselves: once the others are gone, they remove what
+    those have left in shared memory.
+    """
+    end = time.monotonic() + TRACKING_LIMIT_S
     while below := descendants(os.getpid()):
         for process in below:
-            with suppress(ProcessLookupError):
-                os.kill(process.pid, signal.SIGKILL)
+            if time.monotonic() > end or not _tracks(process.pid):
+                with suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGKILL)
         with suppress(ChildProcessError):
-            os.wait()
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        time.sleep(POLL_S)
+
+
+def _tracks(pid: int) -> bool:
+    try:
+        return TRACKER in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 def _leave(*_: object) -> NoReturn:
