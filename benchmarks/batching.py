@@ -23,11 +23,11 @@ import uvloop
 from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks.rounds import measured, ratio
-from service.assembly import run_together
-from service.batching import Batcher, Limits
-from service.model import Model, RunOptions, open_model
-from service.sample_inputs import random_rows
-from service.warm_up import warm_up
+from service.batching.batcher import Batcher, Limits
+from service.inference.assembly import run_together
+from service.inference.model import Model, RunOptions, open_model
+from service.inference.sample_inputs import random_rows
+from service.inference.warm_up import warm_up
 
 ROADS = {"in place": True, "runners": False}
 CLIENTS = (1, 8, 64)

@@ -26,10 +26,10 @@ from export.pipeline import ParityOptions
 from export.runtime import Runner
 from export.sources.options import SourceOptions
 from export.sources.original import Feeds
-from service.assembly import run_together
-from service.manifest import ImageInput
-from service.model import Model, RunOptions, open_model
-from service.preprocessing import image_tensor
+from service.artifact.manifest import ImageInput
+from service.images.preprocessing import image_tensor
+from service.inference.assembly import run_together
+from service.inference.model import Model, RunOptions, open_model
 
 FORMATS: tuple[InputFormat, ...] = ("float32", "image-uint8")
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225), "color": "RGB"}

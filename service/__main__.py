@@ -2,7 +2,7 @@
 
 import sys
 
-from service.start import start
+from service.processes.start import start
 
 
 def main() -> None:

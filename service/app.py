@@ -10,16 +10,16 @@ from service.api import failures, health, open_inference, pages, predict, reposi
 from service.api.direct import DirectLane, direct_routes
 from service.api.documentation import add_components
 from service.api.in_place import InPlaceLane
-from service.hub import Hub
+from service.api.middleware import Observation, SecurityHeaders
+from service.inference.loading import OpenModel
+from service.inference.model import open_model
 from service.lifecycle import Service
-from service.loading import OpenModel
-from service.metrics import Metrics
-from service.middleware import Observation, SecurityHeaders
-from service.model import open_model
-from service.observation import Observer
-from service.plan import Plan
+from service.machine.plan import Plan
+from service.repository.hub import Hub
 from service.rpc.lifespan import grpc_beside
 from service.settings import Settings
+from service.telemetry.metrics import Metrics
+from service.telemetry.observation import Observer
 
 
 def create_app(

@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 import typer
 
 from service.errors import StartError
+from service.processes.start import refuse, start
 from service.settings import describe_settings, read_settings
-from service.start import refuse, start
 
 cli = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 

@@ -5,18 +5,18 @@ import time
 
 import structlog
 
-from service.board import Phase
-from service.commands import Commands
-from service.control import Control
-from service.decoding import Decoder
 from service.errors import ModelLoadError, NotReady, StartError
-from service.hub import Hub, OwnHub
-from service.loading import Loaded, OpenModel, load, predictor_of
-from service.metrics import Metrics
-from service.model import RunOptions, open_model, prepare_provider
-from service.plan import Plan, plan_alone
-from service.repository import Entry, Files, Repository, files_of, find_models
+from service.images.decoding import Decoder
+from service.inference.loading import Loaded, OpenModel, load, predictor_of
+from service.inference.model import RunOptions, open_model, prepare_provider
+from service.machine.plan import Plan, plan_alone
+from service.repository.commands import Commands
+from service.repository.control import Control
+from service.repository.entries import Entry, Files, Repository, files_of, find_models
+from service.repository.hub import Hub, OwnHub
 from service.settings import Settings
+from service.telemetry.board import Phase
+from service.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from service.errors import InvalidRequest
 from service.lifecycle import Service
-from service.model_config import model_config
-from service.repository import Entry
-from service.statistics import Statistics
-from service.tensors import brief
+from service.repository.entries import Entry
+from service.repository.model_config import model_config
+from service.telemetry.statistics import Statistics
+from service.wire.tensors import brief
 
 _STATES = {"ready": "READY", "loading": "LOADING"}
 

@@ -20,8 +20,8 @@ from benchmarks.decoding.margins import worst
 from benchmarks.decoding.pictures import jpeg, photograph, photographs
 from benchmarks.decoding.ways import ANY_SIZE, Way, ways
 from benchmarks.rounds import measured, ratio
-from service.manifest import ImageInput
-from service.preprocessing import image_tensor
+from service.artifact.manifest import ImageInput
+from service.images.preprocessing import image_tensor
 
 SIZES = ((640, 480), (4000, 3000))
 INPUTS = ((224, "RGB"), (8, "L"))

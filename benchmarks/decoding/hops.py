@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-from service.decoding import Decoder
+from service.images.decoding import Decoder
 
 _PATIENCE_S = 60.0
 

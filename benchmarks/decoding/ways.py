@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from service.image_files import open_image
-from service.manifest import ImageInput
-from service.preprocessing import image_tensor
+from service.artifact.manifest import ImageInput
+from service.images.image_files import open_image
+from service.images.preprocessing import image_tensor
 
 Pixels = NDArray[np.uint8]
 Way = Callable[[bytes, ImageInput], NDArray[Any]]

@@ -14,9 +14,9 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from starlette.responses import JSONResponse, Response
 
-from service import schemas, triton_schemas, v1_schemas
+from service.api import schemas, triton_schemas, v1_schemas
+from service.api.problems import PLAIN_JSON, PROBLEM_JSON, protocol, title
 from service.errors import InternalError, ServiceError
-from service.problems import PLAIN_JSON, PROBLEM_JSON, protocol, title
 
 Endpoint = Any  # FastAPI takes any callable
 _REFERENCE = "#/components/schemas/{model}"

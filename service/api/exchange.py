@@ -15,10 +15,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from service.encodings import compress, decompress
 from service.errors import BodyTimeout, BodyTooLarge
 from service.lifecycle import Service
-from service.timing import Timing
+from service.telemetry.timing import Timing
+from service.wire.encodings import compress, decompress
 
 Answer = TypeVar("Answer")
 Headers = Sequence[tuple[bytes, bytes]]

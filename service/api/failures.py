@@ -7,6 +7,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from service.api.problems import Answer, problem
 from service.errors import (
     InternalError,
     InvalidParameter,
@@ -16,7 +17,6 @@ from service.errors import (
     RunError,
     ServiceError,
 )
-from service.problems import Answer, problem
 
 log = structlog.get_logger()
 

@@ -4,10 +4,11 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from service import errors, schemas
+from service import errors
+from service.api import schemas
 from service.api.documentation import add
 from service.api.exchange import json_answer, service_of
-from service.metrics import CONTENT_TYPE
+from service.telemetry.metrics import CONTENT_TYPE
 
 
 def add_endpoints(app: FastAPI) -> None:

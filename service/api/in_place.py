@@ -16,17 +16,17 @@ import structlog
 
 from service.api.failures import answer_of
 from service.api.inference import SMALL_BODY
-from service.encodings import compress
+from service.artifact.signature import Tensors
+from service.batching.waiting import Answered
 from service.errors import InternalError, ServiceError
-from service.inference_request import InferenceRequest, read_header_length
-from service.inference_response import write_response
+from service.inference.predictor import Predictor
 from service.lifecycle import Service
-from service.observation import Observer
-from service.predictor import Predictor
-from service.repository import Entry
-from service.signature import Tensors
-from service.timing import Timing
-from service.waiting import Answered
+from service.repository.entries import Entry
+from service.telemetry.observation import Observer
+from service.telemetry.timing import Timing
+from service.wire.encodings import compress
+from service.wire.inference_request import InferenceRequest, read_header_length
+from service.wire.inference_response import write_response
 
 log = structlog.get_logger()
 

@@ -4,12 +4,12 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from service import inference
 from service.api.exchange import Exchange
-from service.inference_request import InferenceRequest
-from service.predictor import Predictor
-from service.signature import Tensors
-from service.v1_request import V1Request
+from service.artifact.signature import Tensors
+from service.inference import answering as inference
+from service.inference.predictor import Predictor
+from service.wire.inference_request import InferenceRequest
+from service.wire.v1_request import V1Request
 
 Read = TypeVar("Read")
 Request = TypeVar("Request", InferenceRequest, V1Request)

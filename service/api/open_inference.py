@@ -9,14 +9,15 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service import errors, schemas
+from service import errors
+from service.api import schemas
 from service.api.direct import add_direct
 from service.api.documentation import add, add_unlisted, reference
 from service.api.exchange import Exchange, json_answer, service_of
 from service.api.inference import run, written
-from service.inference_request import read_header_length
-from service.inference_response import write_response
-from service.metadata import model_metadata, server_metadata
+from service.repository.metadata import model_metadata, server_metadata
+from service.wire.inference_request import read_header_length
+from service.wire.inference_response import write_response
 
 _HEADER_LENGTH = b"inference-header-content-length"
 

@@ -4,7 +4,8 @@ import orjson
 from fastapi import FastAPI
 from starlette.datastructures import QueryParams
 
-from service import errors, schemas
+from service import errors
+from service.api import schemas
 from service.api.direct import add_direct
 from service.api.exchange import Exchange
 from service.api.multipart import FIELD, file_part, is_multipart

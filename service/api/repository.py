@@ -6,11 +6,12 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service import errors, schemas
+from service import errors
+from service.api import schemas
 from service.api.documentation import add
 from service.api.exchange import json_answer, service_of
-from service.metadata import tensor_metadata
-from service.repository import Entry
+from service.repository.entries import Entry
+from service.repository.metadata import tensor_metadata
 
 
 def add_endpoints(app: FastAPI) -> None:

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service import errors, management
-from service import triton_schemas as schemas
+from service.api import triton_schemas as schemas
 from service.api.documentation import add, reference
 from service.api.exchange import json_answer, read_body, service_of
 from service.errors import InvalidJSON, InvalidRequest

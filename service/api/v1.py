@@ -12,14 +12,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service import errors
-from service import v1_schemas as schemas
+from service.api import v1_schemas as schemas
 from service.api.direct import add_direct
 from service.api.documentation import add, reference
 from service.api.exchange import Exchange, json_answer, service_of
 from service.api.inference import run, written
-from service.repository import Entry
-from service.v1_request import read_v1_request
-from service.v1_response import write_v1_response
+from service.repository.entries import Entry
+from service.wire.v1_request import read_v1_request
+from service.wire.v1_response import write_v1_response
 
 _KNOWN = (errors.ModelNotFound, errors.VersionNotFound, errors.NotReady)
 _PREDICT = (

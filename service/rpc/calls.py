@@ -9,12 +9,12 @@ import structlog
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # nor has this
 
 from service.errors import InternalError, InvalidRequest, RunError, ServiceError
-from service.in_use import InUse
-from service.observation import Observer
+from service.repository.in_use import InUse
 from service.rpc.fields import check_parts
 from service.rpc.messages import Message
 from service.rpc.status import status_code
-from service.timing import Timing
+from service.telemetry.observation import Observer
+from service.telemetry.timing import Timing
 
 log = structlog.get_logger()
 

@@ -2,7 +2,7 @@
 
 import time
 
-from service.inference import infer
+from service.inference.answering import infer
 from service.lifecycle import Service
 from service.rpc.calls import Call
 from service.rpc.messages import Message

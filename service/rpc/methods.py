@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from service import metadata
 from service.errors import RoutingError, ServiceError
 from service.lifecycle import Service
+from service.repository import metadata
 from service.rpc.calls import Call, Method
 from service.rpc.infer import Inference
 from service.rpc.messages import Message

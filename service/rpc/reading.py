@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from service.binary import join_elements
+from service.artifact.manifest import ImageInput
+from service.artifact.signature import DATATYPES, Signature
 from service.errors import InvalidRequest, InvalidTensor
-from service.inference_request import InferenceRequest, read_document
-from service.manifest import ImageInput
-from service.request_fields import read_parameters
 from service.rpc.messages import Message
-from service.signature import DATATYPES, Signature
+from service.wire.binary import join_elements
+from service.wire.inference_request import InferenceRequest, read_document
+from service.wire.request_fields import read_parameters
 
 # Each costs a microsecond or two; clients send a handful.
 _MOST_PARAMETERS = 1000

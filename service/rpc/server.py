@@ -15,15 +15,15 @@ from grpc import aio  # type: ignore[import-untyped]  # the wheel has no types
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
 from grpc_reflection.v1alpha import reflection, reflection_pb2  # type: ignore[import-untyped]
 
-from service.in_use import InUse
 from service.lifecycle import Service
-from service.observation import Observer
+from service.repository.in_use import InUse
 from service.rpc.address import refusal, target
 from service.rpc.calls import handler
 from service.rpc.health import Health
 from service.rpc.management import ManagementMethods
 from service.rpc.messages import SERVICE, protocol
 from service.rpc.methods import Methods
+from service.telemetry.observation import Observer
 
 _HEALTH = "grpc.health.v1.Health"
 

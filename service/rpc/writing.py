@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from service.binary import encode_binary
-from service.inference_request import InferenceRequest
-from service.inference_response import answered_tensor
+from service.artifact.signature import Tensors
 from service.rpc.messages import Message
-from service.signature import Tensors
+from service.wire.binary import encode_binary
+from service.wire.inference_request import InferenceRequest
+from service.wire.inference_response import answered_tensor
 
 
 def write_infer(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from service.signature import DATATYPES, Array
+from service.artifact.signature import DATATYPES, Array
 from service.tuning.candidates import NotMeasured
 
 # Of the largest value of an output. Half precision and other kernels for other batches and

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from service.cpus import Cpus, usable_cpus
 from service.errors import StartError
+from service.machine.cpus import Cpus, usable_cpus
 from service.settings import Settings
 from service.tuning.candidates import Candidate, Measurement, NotMeasured, candidates
 from service.tuning.children import ended_by_signals

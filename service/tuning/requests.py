@@ -8,10 +8,10 @@ import numpy as np
 import orjson
 from PIL import Image
 
-from service.binary import encode_binary
+from service.artifact.signature import Array, TensorSpec
 from service.errors import StartError
-from service.signature import Array, TensorSpec
 from service.tuning.subject import Version
+from service.wire.binary import encode_binary
 
 Format = Literal["binary", "json", "jpeg"]
 FORMATS: tuple[Format, ...] = get_args(Format)

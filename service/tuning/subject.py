@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from http.client import HTTPConnection
 from typing import Any
 
+from service.artifact.signature import TensorSpec
 from service.errors import StartError
-from service.signature import TensorSpec
 
 _PATIENCE_S = 60.0
 

@@ -7,8 +7,8 @@ import onnx
 import pytest
 
 from benchmarks.batching import Stack, compared, convolutions, roads
-from service.model import OnnxModel, RunOptions, open_model
-from service.sample_inputs import random_rows
+from service.inference.model import OnnxModel, RunOptions, open_model
+from service.inference.sample_inputs import random_rows
 
 
 @pytest.fixture

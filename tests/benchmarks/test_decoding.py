@@ -7,7 +7,7 @@ from benchmarks.decoding.hops import in_place, rate, through_the_pool
 from benchmarks.decoding.margins import worst
 from benchmarks.decoding.pictures import jpeg, photograph, photographs
 from benchmarks.decoding.ways import ways
-from service.manifest import ImageInput
+from service.artifact.manifest import ImageInput
 
 FLOWER = dict(photographs())["flower"]
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.clients import zoo
 from tests.clients.documents import Document
-from tests.service import processes
+from tests.service import servers
 
 # For all that one client asks, on a loaded machine.
 PATIENCE_S = 120
@@ -44,15 +44,15 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def served(repository: Path) -> Iterator[Served]:
     """The server, in a process of its own, with every model of the zoo."""
-    with processes.server(repository, WORKERS=1, GRPC_PORT=0, CONTROL_PLANE=True) as server:
+    with servers.server(repository, WORKERS=1, GRPC_PORT=0, CONTROL_PLANE=True) as server:
         yield Served(f"127.0.0.1:{server.port}", grpc_address(server))
         assert server.stop() == 0
 
 
-def grpc_address(server: processes.Server) -> str:
+def grpc_address(server: servers.Server) -> str:
     """Where a server says that it listens for gRPC, in the line behind its example."""
     assert server.process.stdout is not None
-    return processes.found(r"^gRPC: (\S+)$", server.process.stdout.readline())
+    return servers.found(r"^gRPC: (\S+)$", server.process.stdout.readline())
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.clients.conftest import PATIENCE_S, Served
-from tests.service.images import grey
+from tests.service.pictures import grey
 
 INFER = "/v2/models/open_batch/infer"
 IMAGES = "/v2/models/brightness/infer"

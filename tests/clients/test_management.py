@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from service import metadata
+from service.repository import metadata
 from tests.clients.conftest import PATIENCE_S
-from tests.service import processes, zoo
+from tests.service import servers, zoo
 
 READY = [
     {"name": name, "version": "1", "state": "READY", "reason": ""}
@@ -29,7 +29,7 @@ def said(
     zoo.put(models, "doubler", 1, zoo.doubler())
     cases = models / "cases.json"
     cases.write_text("[]")
-    with processes.server(models, CONTROL_PLANE=True, WORKERS=request.param) as server:
+    with servers.server(models, CONTROL_PLANE=True, WORKERS=request.param) as server:
         done = subprocess.run(
             [
                 clients_python,

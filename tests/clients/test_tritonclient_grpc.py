@@ -9,7 +9,7 @@ from tests.clients.conftest import Served, Talk, grpc_address
 from tests.clients.documents import Document
 from tests.clients.expected import CASES, MODELS, REQUESTS
 from tests.clients.zoo import Case
-from tests.service import processes
+from tests.service import servers
 
 # gRPC's words for what the same request is over HTTP.
 CODES = {
@@ -26,7 +26,7 @@ def said(served: Served, talk: Talk) -> Document:
 
 
 def test_several_workers_share_the_port(repository: Path, talk: Talk) -> None:
-    with processes.server(repository, WORKERS=2, GRPC_PORT=0, CONTROL_PLANE=True) as server:
+    with servers.server(repository, WORKERS=2, GRPC_PORT=0, CONTROL_PLANE=True) as server:
         said = talk("triton_grpc", grpc_address(server))
         assert server.stop() == 0
     for case in CASES.values():

@@ -16,7 +16,7 @@ from onnx import TensorProto, helper
 
 from tests.clients.documents import Document, tensor
 from tests.service import zoo
-from tests.service.images import grey
+from tests.service.pictures import grey
 
 Arrays = Mapping[str, NDArray[Any]]
 

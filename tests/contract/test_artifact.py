@@ -26,10 +26,10 @@ from export import pipeline
 from export.artifact import Place
 from export.folding import report
 from export.sources.original import Provenance
-from service import manifest as reader
+from service.artifact import manifest as reader
+from service.artifact.manifest import METADATA_KEY, read_manifest
 from service.errors import ModelLoadError
-from service.manifest import METADATA_KEY, read_manifest
-from service.model import RunOptions, open_model
+from service.inference.model import RunOptions, open_model
 from training import checkpoint
 
 GOLDEN = Path(__file__).parent / "golden"

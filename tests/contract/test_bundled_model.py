@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from export import pipeline
-from service.manifest import Fold, Manifest
-from service.model import Model, RunOptions, open_model
-from service.preprocessing import image_tensor
+from service.artifact.manifest import Fold, Manifest
+from service.images.preprocessing import image_tensor
+from service.inference.model import Model, RunOptions, open_model
 from training import checkpoint, datasets, samples_file
 
 PROMISED_ACCURACY = 0.99  # README: at most three of 360 wrong

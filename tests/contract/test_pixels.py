@@ -13,8 +13,8 @@ from PIL import Image
 
 import export.input_format
 import export.runtime
-import service.manifest
-import service.preprocessing
+import service.artifact.manifest
+import service.images.preprocessing
 import training.inputs
 import training.transforms
 from export.sources.original import ImageInput, Original, Provenance
@@ -109,7 +109,7 @@ def served(
 ) -> np.ndarray:
     height, width, resize_filter, crop_fraction = geometry
     channels = {"L": 1, "RGB": 3}[color]
-    spec = service.manifest.ImageInput.model_validate(
+    spec = service.artifact.manifest.ImageInput.model_validate(
         {
             "name": "input",
             "kind": "image",
@@ -123,7 +123,7 @@ def served(
             "crop_fraction": crop_fraction,
         }
     )
-    return service.preprocessing.image_tensor(data, spec, ALL_PIXELS, scaled=scaled)
+    return service.images.preprocessing.image_tensor(data, spec, ALL_PIXELS, scaled=scaled)
 
 
 def trained(data: bytes, color: str, geometry: tuple[int, int, str, float | None]) -> np.ndarray:

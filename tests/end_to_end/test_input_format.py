@@ -12,7 +12,7 @@ from PIL import Image
 from export import pipeline
 from export.artifact import Place
 from export.input_format import InputFormat
-from tests.service.processes import Server, server
+from tests.service.servers import Server, server
 
 # The two graphs differ in nothing but their front, which is exact. What is left is the order in
 # which a batch of another size is added up: a float32 ulp or two of logits of about ten.

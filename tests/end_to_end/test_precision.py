@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from export.__main__ import app
-from tests.service.processes import Server, server
+from tests.service.servers import Server, server
 
 # 16-bit floats round by 4.9e-4, and a probability moves by at most a quarter of a logit; 8 bits
 # move a logit by some percent.

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from tests.service.processes import Server, server
+from tests.service.servers import Server, server
 from training import checkpoint, datasets
 
 # Folding and ONNX Runtime round otherwise than PyTorch: a few float32 ulps (6e-8) a layer, on

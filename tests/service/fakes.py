@@ -5,9 +5,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from service.artifact.manifest import Manifest
+from service.artifact.signature import Array, Signature, TensorSpec
 from service.errors import InferenceFailed
-from service.manifest import Manifest
-from service.signature import Array, Signature, TensorSpec
 
 PATIENCE_S = 20
 

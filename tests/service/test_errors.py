@@ -11,12 +11,12 @@ import pytest
 from fastapi import FastAPI
 
 from service import errors
+from service.api.problems import protocol, title
 from service.app import create_app
-from service.problems import protocol, title
 from tests.service import zoo
 from tests.service.apps import client_of, running, service_of, settings
 from tests.service.fakes import FakeModel
-from tests.service.images import grey
+from tests.service.pictures import grey
 
 pytestmark = pytest.mark.anyio
 

@@ -19,7 +19,7 @@ from export.precision import PrecisionOptions
 from export.precision.options import options_of
 from export.precision.reduction import reduce_precision
 from export.sources.options import SourceOptions
-from service.model import RunOptions, open_model
+from service.inference.model import RunOptions, open_model
 from tests.export.graphs import bn, model, norm
 from tests.export.precision.networks import (
     CLASSES,

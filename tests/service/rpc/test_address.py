@@ -6,7 +6,7 @@ import pytest
 
 from service.errors import StartError
 from service.rpc.address import reserved_port, target
-from tests.service.processes import taken_port
+from tests.service.servers import taken_port
 
 
 @pytest.mark.parametrize("shared", [False, True])

@@ -11,7 +11,7 @@ import structlog
 from grpc import StatusCode  # type: ignore[import-untyped]
 from grpc.aio import AioRpcError  # type: ignore[import-untyped]
 
-from service.model import RunOptions
+from service.inference.model import RunOptions
 from tests.service import zoo
 from tests.service.apps import client_of
 from tests.service.fakes import PATIENCE_S, FakeModel

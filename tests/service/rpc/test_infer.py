@@ -11,11 +11,11 @@ from grpc import StatusCode  # type: ignore[import-untyped]
 from grpc.aio import AioRpcError  # type: ignore[import-untyped]
 from onnx import helper
 
-from service.binary import join_elements, split_elements
+from service.wire.binary import join_elements, split_elements
 from tests.clients import zoo
 from tests.clients.documents import datatype
 from tests.clients.zoo import Case
-from tests.service.images import grey
+from tests.service.pictures import grey
 from tests.service.rpc.clients import Client, arrays, failure, request, serving, tensor
 from tests.service.zoo import constant, graph_model, info, put
 

@@ -7,7 +7,7 @@ import pytest
 from grpc import StatusCode  # type: ignore[import-untyped]
 from grpc.aio import AioRpcError  # type: ignore[import-untyped]
 
-from service.metadata import EXTENSIONS
+from service.repository.metadata import EXTENSIONS
 from tests.service import zoo
 from tests.service.apps import service_of
 from tests.service.rpc.clients import Client, failure, serving

@@ -6,7 +6,7 @@ import grpc  # type: ignore[import-untyped]
 import pytest
 
 from service.rpc.messages import SERVICE, protocol
-from tests.service.processes import found, refused, server, taken_port
+from tests.service.servers import found, refused, server, taken_port
 
 
 @pytest.mark.parametrize("workers", [1, 2])

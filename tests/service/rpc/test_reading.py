@@ -8,11 +8,11 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from service.artifact.signature import Signature, TensorSpec
 from service.errors import InvalidRequest, ServiceError
 from service.rpc.fields import MOST_PARTS, check_parts
 from service.rpc.messages import protocol
 from service.rpc.reading import read_infer
-from service.signature import Signature, TensorSpec
 
 Request = protocol().messages.ModelInferRequest
 

@@ -21,8 +21,8 @@ from service.errors import StartError
 from service.rpc.messages import SERVICE
 from tests.service.apps import service_of, settings
 from tests.service.fakes import PATIENCE_S, FakeModel
-from tests.service.processes import taken_port
 from tests.service.rpc.clients import Client, arrays, failure, request, serving
+from tests.service.servers import taken_port
 
 pytestmark = pytest.mark.anyio
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from service.tuning.children import Child, child, ended_by_signals, members
-from tests.service.processes import PATIENCE_S
+from tests.service.servers import PATIENCE_S
 
 STUBBORN = "tests.service.tuning.stubborn"
 DUTIFUL = "service.tuning.load"  # waits for its orders

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from service.artifact.signature import Array, Signature, TensorSpec
 from service.errors import StartError
-from service.inference_request import read_header_length, read_request
-from service.signature import Array, Signature, TensorSpec
 from service.tuning.requests import COUNT, Format, make_requests, parse_shapes
 from service.tuning.subject import Version
+from service.wire.inference_request import read_header_length, read_request
 
 NOISE = TensorSpec("x", "FP32", (None, 3))
 NAME = "net"

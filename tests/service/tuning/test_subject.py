@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from service.artifact.signature import TensorSpec
 from service.errors import StartError
-from service.signature import TensorSpec
 from service.tuning.subject import Subject, Version, ask
 from tests.service import zoo
-from tests.service.processes import Server, server
+from tests.service.servers import Server, server
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from service.tuning.trial import (
     server_settings,
 )
 from tests.service import zoo
-from tests.service.processes import taken_port
+from tests.service.servers import taken_port
 from tests.service.tuning.records import candidate
 
 # Enough for some answers on a busy machine.

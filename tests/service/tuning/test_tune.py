@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from service.command_line import cli
-from tests.service.processes import PATIENCE_S
+from tests.service.servers import PATIENCE_S
 from tests.service.tuning.test_children import assert_gone
 
 # Two plans, as short as it goes.
@@ -164,6 +164,6 @@ def test_neither_a_server_nor_the_command_loads_what_it_does_not_need(root: Path
         done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
         return set(done.stdout.split())
 
-    assert not any(name.startswith("service.tuning") for name in loaded("service.server"))
+    assert not any(name.startswith("service.tuning") for name in loaded("service.processes.server"))
     assert loaded("service.tuning.command") & {"onnxruntime", "fastapi", "uvicorn"} == set()
     assert loaded("service.tuning.load") & {"numpy", "pydantic", "orjson", "PIL"} == set()

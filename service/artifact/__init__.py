@@ -1,0 +1,1 @@
+"""What a model's file says: the graph's signature and the manifest."""

@@ -1,0 +1,1 @@
+"""Grouping calls into runs; knows neither HTTP nor arrays."""

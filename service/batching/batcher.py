@@ -1,0 +1,285 @@
+"""Groups what is waiting into runs: in place, or in a thread the moment that one is free.
+
+    submit → waiting (bounded, in rows) → a batch → run → each call's own result
+
+The batcher knows neither HTTP nor arrays: it is given items, how many rows each counts, and
+a function that answers a list of items. It lives on one event loop and needs no lock.
+
+There are two roads for a run. *In place*, on the loop's own thread: what arrived in one turn
+of the loop is one batch. That holds up the loop, and is faster where a run takes less than
+waking a thread and being woken by it. *Runners*, threads: what arrives while they are busy is
+the next batch. On both,
+
+- a call on an idle server runs at once; it lingers only if ``max_queue_delay_s`` says so;
+- rows, not calls, count against ``max_batch_size`` and ``max_queue_size``;
+- a call with more rows than ``max_batch_size`` is refused, never split: one call is one run;
+- only items of equal ``key`` share a run; the oldest waiting item decides which;
+- a call that is cancelled or past its deadline leaves the queue at once and costs no run;
+  if its run has begun, its result is dropped and its mates never notice;
+- a failing run of several calls is repeated call by call, so that only the guilty fail;
+- ``close`` stops admission, lets what was admitted finish, and then ends the runners.
+"""
+
+import asyncio
+import contextlib
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Generic
+
+from service.batching.alarm import Alarm
+from service.batching.runners import Item, Outcome, Result, Run, Runners, attempt
+from service.batching.waiting import Answered, Call, Promise, Waiting
+from service.errors import BatchTooLarge, QueueFull, ShuttingDown
+
+# Batches that are run in place one after the other, without a turn for the rest of the loop:
+# so long that a turn, some 10 microseconds, is no price, and so short that nobody notices.
+_TURN_S = 1e-3
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How far a batcher goes.
+
+    Args:
+        max_batch_size: rows of one run.
+        max_queue_size: rows that may wait.
+        max_queue_delay_s: seconds that the oldest call may wait for the batch to fill.
+        runners: runs at once, where they are not in place.
+    """
+
+    max_batch_size: int
+    max_queue_size: int
+    max_queue_delay_s: float = 0.0
+    runners: int = 1
+
+
+class Batcher(Generic[Item, Result]):
+    """Runs calls in batches; made inside a running event loop.
+
+    Args:
+        run: answers a batch; called from ``limits.runners`` threads, or from the loop's alone.
+        limits: sizes and delays.
+        in_place: whether runs hold up the event loop, which pays where they are short.
+        on_run: told the rows and seconds of each run.
+    """
+
+    def __init__(
+        self,
+        run: Run[Item, Result],
+        limits: Limits,
+        *,
+        in_place: bool = False,
+        on_run: Callable[[int, float], None] = lambda _rows, _seconds: None,
+    ) -> None:
+        self._run = run
+        self._limits = limits
+        self._on_run = on_run
+        self._loop = asyncio.get_running_loop()
+        self._waiting: Waiting[Item, Result] = Waiting()
+        self._suspects: deque[Call[Item, Result]] = deque()  # of failed runs, each to run alone
+        self._running: list[list[Call[Item, Result]]] = []
+        self._runners: Runners[Result] | None = None if in_place else Runners(limits.runners)
+        self._closed = False
+        self._drained = asyncio.Event()
+        self._flush_is_due = False
+        self._lingering = Alarm(self._flush)
+        self._deadlines = Alarm(self._expire)
+
+    @property
+    def waiting_rows(self) -> int:
+        """Rows that wait for a run now."""
+        return self._waiting.rows
+
+    async def submit(
+        self, item: Item, *, rows: int = 1, key: Hashable = None, deadline: float = math.inf
+    ) -> Answered[Result]:
+        """Return the answer to one item.
+
+        Args:
+            item: handed to ``run`` as it is.
+            rows: what it counts; an item without rows still takes one place.
+            key: items of different keys never share a run.
+            deadline: on the clock of ``time.monotonic``; after it the call fails.
+
+        Raises:
+            BatchTooLarge: more rows than one run takes.
+            QueueFull: no place; refused at once.
+            ShuttingDown: the batcher was closed.
+            DeadlineExceeded: not answered in time.
+            Exception: what ``run`` raised for this item.
+        """
+        answer: asyncio.Future[Answered[Result]] = self._loop.create_future()
+        call = self._admit(item, rows, key, deadline, answer)
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            self._waiting.leave(call)
+            if not answer.cancelled():
+                answer.exception()  # a call cancelled as it failed has nobody else to ask
+            if self._closed:
+                self._flush_soon()
+            raise
+
+    def offer(
+        self,
+        item: Item,
+        answer: Promise[Answered[Result]],
+        *,
+        rows: int = 1,
+        key: Hashable = None,
+        deadline: float = math.inf,
+    ) -> None:
+        """Take one item whose answer goes to ``answer``, for a caller that does not wait.
+
+        Args:
+            item: as ``submit`` takes it.
+            answer: given the result, or what went wrong once the item is admitted.
+            rows: as ``submit`` takes them.
+            key: likewise.
+            deadline: likewise.
+
+        Raises:
+            BatchTooLarge, QueueFull, ShuttingDown: not admitted.
+        """
+        self._admit(item, rows, key, deadline, answer)
+
+    def stop_admitting(self) -> None:
+        """Refuse every call from now on; what was admitted is still answered."""
+        self._closed = True
+        self._flush_soon()
+
+    async def close(self, grace_s: float) -> bool:
+        """Stop admission, drain, end; return whether everything admitted was answered.
+
+        What is not answered after ``grace_s`` seconds fails with ``ShuttingDown``.
+        """
+        self.stop_admitting()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace_s):
+                await self._drained.wait()
+        for call in tuple(self._pending()):
+            self._waiting.leave(call)
+            call.fail(ShuttingDown("the server ended before this request was answered"))
+        self._lingering.cancel()
+        self._deadlines.cancel()
+        if self._runners is not None:
+            self._runners.close()
+        return self._drained.is_set()
+
+    def join(self, timeout_s: float) -> None:
+        """Wait, after ``close``, for the runs that it gave up; blocks for no longer than said."""
+        if self._runners is not None:
+            self._runners.join(timeout_s)
+
+    def _admit(
+        self,
+        item: Item,
+        rows: int,
+        key: Hashable,
+        deadline: float,
+        answer: Promise[Answered[Result]],
+    ) -> Call[Item, Result]:
+        if self._closed:
+            raise ShuttingDown("the server is shutting down")
+        limits = self._limits
+        rows = rows or 1
+        if rows > limits.max_batch_size:
+            raise BatchTooLarge(f"the request has {rows} rows, a run takes {limits.max_batch_size}")
+        if self._waiting.rows + rows > limits.max_queue_size:
+            raise QueueFull(f"{self._waiting.rows} rows are waiting; try again later")
+        call = Call(item, rows, key, answer, time.monotonic(), deadline)
+        self._waiting.add(call)
+        self._deadlines.by(deadline)
+        if not self._flush_is_due:
+            self._flush_soon()
+        return call
+
+    def _pending(self) -> Iterator[Call[Item, Result]]:
+        """Every call that has no answer yet, wherever it is."""
+        yield from self._waiting
+        yield from self._suspects
+        for batch in self._running:
+            yield from batch
+
+    def _flush_soon(self) -> None:
+        """Look for batches once everything that is due in this turn of the loop has had it."""
+        if not self._flush_is_due:
+            self._flush_is_due = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flush_is_due = False
+        if self._runners is None:
+            self._run_in_place()
+        else:
+            self._feed(self._runners)
+        if self._closed and not any(True for _ in self._pending()):
+            self._drained.set()
+
+    def _run_in_place(self) -> None:
+        began = time.monotonic()
+        while batch := self._next_batch():
+            outcome = self._attempt(batch)
+            self._deliver(batch, outcome)
+            if outcome.ended - began >= _TURN_S:
+                self._flush_soon()
+                return
+
+    def _feed(self, runners: Runners[Result]) -> None:
+        while len(self._running) < runners.threads and (batch := self._next_batch()):
+            self._running.append(batch)
+            runners.start(partial(self._attempt, batch), partial(self._finish, batch))
+
+    def _finish(self, batch: list[Call[Item, Result]], outcome: Outcome[Result]) -> None:
+        """Take back what a runner did, and give it the next batch before anyone else's turn."""
+        self._running.remove(batch)
+        self._deliver(batch, outcome)
+        self._flush()
+
+    def _next_batch(self) -> list[Call[Item, Result]]:
+        while self._suspects:
+            call = self._suspects.popleft()
+            if call.is_wanted(time.monotonic()):
+                return [call]
+        return [] if self._lingers() else self._waiting.take(self._limits.max_batch_size)
+
+    def _attempt(self, batch: list[Call[Item, Result]]) -> Outcome[Result]:
+        return attempt(self._run, [call.item for call in batch])
+
+    def _deliver(self, batch: list[Call[Item, Result]], outcome: Outcome[Result]) -> None:
+        """Give each call its result; those of a failed run get another, each alone."""
+        results, error, began, ended = outcome
+        self._on_run(sum([call.rows for call in batch]), ended - began)
+        if error is None:
+            for call, result in zip(batch, results, strict=True):
+                if not call.answer.done():
+                    call.answer.set_result(Answered(result, began - call.since, ended - began))
+        elif len(batch) == 1:
+            batch[0].fail(error)
+        else:
+            self._suspects.extend(batch)
+
+    def _lingers(self) -> bool:
+        """Return whether a batch is still to fill; it is looked at again when it is time."""
+        limits = self._limits
+        if not limits.max_queue_delay_s or self._closed or not self._waiting:
+            return False
+        until = next(iter(self._waiting)).since + limits.max_queue_delay_s
+        if until <= time.monotonic() or self._waiting.rows >= limits.max_batch_size:
+            return False
+        self._lingering.by(until)
+        return True
+
+    def _expire(self) -> None:
+        now = time.monotonic()
+        for call in tuple(self._pending()):
+            if call.is_wanted(now):
+                self._deadlines.by(call.deadline)
+            else:
+                self._waiting.leave(call)
+        if self._closed:
+            self._flush_soon()

@@ -1,0 +1,111 @@
+"""The calls that wait for a run, by their arrival, and how a batch is taken of them."""
+
+import time
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+from service.batching.runners import Item, Result
+from service.errors import DeadlineExceeded
+
+Given_contra = TypeVar("Given_contra", contravariant=True)
+
+
+class Answered(NamedTuple, Generic[Result]):
+    """A call's result, and where its seconds went.
+
+    Args:
+        result: what the run answered for the call's item.
+        queued_s: from the call to the beginning of its run.
+        ran_s: of the run, which its mates shared.
+    """
+
+    result: Result
+    queued_s: float
+    ran_s: float
+
+
+class Promise(Protocol[Given_contra]):
+    """Where a call's answer goes: a future, or anything else that takes it once."""
+
+    def done(self) -> bool:
+        """Whether it has an answer, or nobody waits for one."""
+
+    def set_result(self, result: Given_contra, /) -> None:
+        """Take the answer; raises nothing."""
+
+    def set_exception(self, exception: Exception, /) -> None:
+        """Take the error in place of the answer; raises nothing."""
+
+
+@dataclass(eq=False, slots=True)
+class Call(Generic[Item, Result]):
+    """One call of the batcher; times are those of ``time.monotonic``."""
+
+    item: Item
+    rows: int
+    key: Hashable
+    answer: Promise[Answered[Result]]
+    since: float
+    deadline: float
+
+    def fail(self, error: Exception) -> None:
+        """Give the call an error, unless it is answered or was given up."""
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
+    def is_wanted(self, now: float) -> bool:
+        """Return whether the call is to be answered still; one that is late fails."""
+        if self.deadline <= now:
+            self.fail(DeadlineExceeded("the request was not answered in time"))
+        return not self.answer.done()
+
+
+class Waiting(Generic[Item, Result]):
+    """A queue that a call can leave from anywhere, at once and at the same price."""
+
+    def __init__(self) -> None:
+        self._calls: dict[Call[Item, Result], None] = {}
+        self.rows = 0
+
+    def __iter__(self) -> Iterator[Call[Item, Result]]:
+        return iter(self._calls)
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def add(self, call: Call[Item, Result]) -> None:
+        """Put a call at the end."""
+        self._calls[call] = None
+        self.rows += call.rows
+
+    def leave(self, call: Call[Item, Result]) -> None:
+        """Remove a call, if it is there."""
+        if call in self._calls:
+            del self._calls[call]
+            self.rows -= call.rows
+
+    def take(self, max_rows: int) -> list[Call[Item, Result]]:
+        """Remove the oldest call and those behind it that fit into its run, in order.
+
+        What is late, or was given up by a caller that had no turn yet to leave, is removed on
+        the way. The batch is empty only if nothing is left.
+        """
+        batch: list[Call[Item, Result]] = []
+        dropped: list[Call[Item, Result]] = []
+        now = time.monotonic()
+        for call in self._calls:
+            if call.deadline <= now or call.answer.done():
+                dropped.append(call)
+            elif not batch or call.key == batch[0].key:
+                if call.rows > max_rows:
+                    break
+                batch.append(call)
+                max_rows -= call.rows
+            if not max_rows:
+                break
+        for call in (*dropped, *batch):
+            self.leave(call)
+        for call in dropped:  # last of all: one that fails may bring the next call at once
+            call.is_wanted(now)
+        return batch

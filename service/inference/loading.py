@@ -1,0 +1,105 @@
+"""From a model's file to a predictor: open it, run it for the first time, decide how it is served.
+
+model.onnx → load (blocks; in a thread) → Loaded → predictor_of (on the event loop) → Predictor
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from service.batching.batcher import Limits
+from service.errors import ModelLoadError
+from service.images.decoding import Decoder
+from service.inference.model import Model, RunOptions
+from service.inference.predictor import Predictor
+from service.inference.warm_up import FirstRuns, warm_up
+from service.machine.memory import give_back
+from service.settings import Settings
+from service.telemetry.metrics import ModelMetrics
+
+OpenModel = Callable[[Path, RunOptions], Model]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model that runs, and what its first runs told.
+
+    Args:
+        model: open.
+        batches: whether requests may share its runs.
+        in_place: whether its runs are so short that the event loop does them itself.
+        row_ms: milliseconds of a run of one row; None where nothing was measured.
+        batch_ms: milliseconds of a run of ``max_batch_size`` rows, likewise.
+    """
+
+    model: Model
+    batches: bool
+    in_place: bool = False
+    row_ms: float | None = None
+    batch_ms: float | None = None
+
+
+def load(path: Path, options: RunOptions, settings: Settings, open_model: OpenModel) -> Loaded:
+    """Open a model's file and run it for the first time; blocks.
+
+    Args:
+        path: of the file, whether it is there or not.
+        options: of its runs.
+        settings: whether it is warmed up, and with how many rows.
+        open_model: opens one model file.
+
+    Raises:
+        ModelLoadError: it cannot be served; the message names no path.
+        StartError: the provider that was asked for is not the one that runs.
+    """
+    if not path.is_file():
+        raise ModelLoadError("there is no file model.onnx in the version's folder")
+    model = open_model(path, options)
+    told = (
+        warm_up(model, settings.max_batch_size, settings.batch_buckets)
+        if settings.warm_up
+        else FirstRuns(model.signature.batches)
+    )
+    give_back()
+    return Loaded(model, told.batches, told.in_place, _ms(told.row_s), _ms(told.batch_s))
+
+
+def predictor_of(
+    loaded: Loaded,
+    settings: Settings,
+    decoder: Decoder,
+    metrics: ModelMetrics,
+    *,
+    runners: int = 1,
+) -> Predictor:
+    """Return what answers for a model; called on the event loop.
+
+    Args:
+        loaded: the predictor's own from here on.
+        settings: sizes and times.
+        decoder: shared by all models.
+        metrics: the model's.
+        runners: runs of it at once.
+    """
+    limits = Limits(
+        settings.max_batch_size,
+        settings.max_queue_size,
+        settings.max_queue_delay_ms / 1000,
+        runners,
+    )
+    return Predictor(
+        loaded.model,
+        decoder,
+        limits,
+        metrics,
+        request_timeout_s=settings.request_timeout_s,
+        max_image_pixels=settings.max_image_pixels,
+        scaled_decoding=settings.scaled_decoding,
+        batches=loaded.batches,
+        in_place=loaded.in_place,
+        buckets=settings.batch_buckets,
+    )
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1e3, 3)

@@ -1,0 +1,204 @@
+"""The one module that knows ONNX Runtime: open a model file, run it, end a run."""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+# Before the import: the runtime reads it once, and a service tells nobody what it serves.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # noqa: TID251 -- set, not read
+
+import onnxruntime  # type: ignore[import-untyped]  # the wheel has no types
+
+from service.artifact.agreement import check_manifest
+from service.artifact.manifest import METADATA_KEY, Manifest, read_manifest
+from service.artifact.signature import Array, Signature, TensorSpec
+from service.errors import InferenceFailed, ModelLoadError, StartError
+
+CPU = "CPUExecutionProvider"
+CUDA = "CUDAExecutionProvider"
+
+_DATATYPES = {
+    "tensor(bool)": "BOOL",
+    "tensor(uint8)": "UINT8",
+    "tensor(uint16)": "UINT16",
+    "tensor(uint32)": "UINT32",
+    "tensor(uint64)": "UINT64",
+    "tensor(int8)": "INT8",
+    "tensor(int16)": "INT16",
+    "tensor(int32)": "INT32",
+    "tensor(int64)": "INT64",
+    "tensor(float16)": "FP16",
+    "tensor(float)": "FP32",
+    "tensor(double)": "FP64",
+    "tensor(string)": "BYTES",
+}
+
+_PATH = re.compile(r"\S*[/\\]\S*")
+# The runtime quotes whole lists of operators; the first lines say what is wrong.
+_LONGEST_REASON = 400
+
+# Fatal only: an error is raised with the same words, and the runtime writes past our logs.
+_LOG_SEVERITY = 4
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How models run on this machine."""
+
+    provider: str
+    intra_op_threads: int
+    cuda_cpu_fallback: bool = False
+
+
+class Model(Protocol):
+    """A model that can run; the tests have others than ONNX Runtime's."""
+
+    signature: Signature
+    manifest: Manifest | None
+    provider: str
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Compute every output; blocks, and may be called from several threads."""
+
+    def terminate(self) -> None:
+        """End the runs in progress and those that would follow; they raise. Free the memory."""
+
+
+class OnnxModel:
+    """A session of ONNX Runtime with its signature and manifest.
+
+    Args:
+        session: an open session.
+
+    Raises:
+        ModelLoadError: the graph has a type that the protocol cannot carry, or the manifest
+            contradicts the graph.
+    """
+
+    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+        self._session: Any = session
+        # Of every run, in all threads: the runtime only reads it, and its flag ends them all.
+        self._options = onnxruntime.RunOptions()
+        self.provider: str = session.get_providers()[0].removesuffix("ExecutionProvider")
+        self.signature = Signature(_specs(session.get_inputs()), _specs(session.get_outputs()))
+        self._output_names = [spec.name for spec in self.signature.outputs]
+        self.manifest = _manifest(session, self.signature)
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Compute every output.
+
+        Raises:
+            InferenceFailed: the runtime refused or ended the run.
+        """
+        names = self._output_names
+        try:
+            # Of a terminated model there is no session, which is one failure more.
+            values: Sequence[Array] = self._session.run(names, dict(inputs), self._options)
+        except Exception as error:
+            raise InferenceFailed("the model failed on this input") from error
+        return dict(zip(names, values, strict=True))
+
+    def terminate(self) -> None:
+        """End the runs in progress and those that would follow: ``InferenceFailed``.
+
+        The weights are free at once; what else is left of a model waits for a collector.
+        """
+        self._options.terminate = True
+        self._session = None
+
+
+def open_model(path: Path, options: RunOptions) -> OnnxModel:
+    """Open one model file.
+
+    Raises:
+        ModelLoadError: the file is not a model that can be served; the message has no path.
+        StartError: the provider that was asked for is not the one that runs.
+    """
+    try:
+        session = onnxruntime.InferenceSession(
+            path, _session_options(options), providers=_providers(options)
+        )
+    except Exception as error:
+        raise ModelLoadError(_reason(error, path)) from error
+    check_provider(options.provider, session.get_providers())
+    return OnnxModel(session)
+
+
+def check_provider(asked: str, found: Sequence[str]) -> None:
+    """Compare the provider that was asked for with those that the runtime has.
+
+    Args:
+        asked: "cpu" or "cuda".
+        found: the providers of the build or of a session, the preferred one first.
+
+    Raises:
+        StartError: CUDA was asked for and is not there, or is not what runs.
+    """
+    if asked == "cuda" and CUDA not in found:
+        raise StartError(
+            f"FOLDSERVE_PROVIDER=cuda, but ONNX Runtime offers only {', '.join(found)}:"
+            " install onnxruntime-gpu in place of onnxruntime, with CUDA and cuDNN,"
+            " or set FOLDSERVE_PROVIDER=cpu"
+        )
+
+
+def prepare_provider(asked: str) -> None:
+    """Check, before any model is opened, that the installed build has the provider.
+
+    Raises:
+        StartError: the build of ONNX Runtime has no CUDA.
+    """
+    check_provider(asked, onnxruntime.get_available_providers())
+    if asked == "cuda":  # pragma: no cover -- needs the GPU build
+        onnxruntime.preload_dlls()
+
+
+def _providers(options: RunOptions) -> list[str]:
+    if options.provider == "cpu":
+        return [CPU]
+    # The runtime refuses a CPU provider that is listed and forbidden at once.
+    return [CUDA, CPU] if options.cuda_cpu_fallback else [CUDA]
+
+
+def _session_options(options: RunOptions) -> onnxruntime.SessionOptions:
+    session = onnxruntime.SessionOptions()
+    session.log_severity_level = _LOG_SEVERITY
+    session.intra_op_num_threads = options.intra_op_threads
+    # Several sessions, the decoders and the event loop share the cores; a spinning thread takes
+    # theirs. A lone session of two threads that was asked every 5 ms was at best a fifth faster
+    # for it, of a run of a millisecond, and took three to eight times the processor's time.
+    session.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if options.provider == "cuda" and not options.cuda_cpu_fallback:
+        session.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    return session
+
+
+def _specs(nodes: Sequence[Any]) -> tuple[TensorSpec, ...]:
+    return tuple(_spec(node) for node in nodes)
+
+
+def _spec(node: Any) -> TensorSpec:
+    if node.type not in _DATATYPES:
+        raise ModelLoadError(f"{node.name!r} is of type {node.type}, which cannot be served")
+    return TensorSpec(node.name, _DATATYPES[node.type], tuple(node.shape))
+
+
+def _manifest(session: onnxruntime.InferenceSession, signature: Signature) -> Manifest | None:
+    metadata: Mapping[str, str] = session.get_modelmeta().custom_metadata_map
+    if METADATA_KEY not in metadata:
+        return None
+    manifest = read_manifest(metadata[METADATA_KEY])
+    check_manifest(manifest, signature)
+    return manifest
+
+
+def _reason(error: Exception, path: Path) -> str:
+    """Return the runtime's own words in one line, without a path of this or another machine."""
+    text = str(error)
+    for own in (path, path.parent, path.parent.resolve()):  # they may hold blanks
+        text = text.replace(str(own), "/")
+    words = _PATH.sub("(path)", " ".join(text.split()))
+    return f"ONNX Runtime does not load it: {words[:_LONGEST_REASON]}"

@@ -1,0 +1,255 @@
+"""One served model: arrays or an image in, arrays or predictions out, and no HTTP.
+
+A predictor owns the model's batcher and what runs it. Models whose rows are not independent
+run unbatched: every request is a run of its own.
+"""
+
+import asyncio
+import functools
+import time
+from collections.abc import Hashable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from service.artifact.manifest import ImageInput
+from service.artifact.signature import Array, Tensors, TensorSpec
+from service.batching.batcher import Batcher, Limits
+from service.batching.waiting import Answered, Promise
+from service.errors import BatchTooLarge, InvalidTensor, ModelTakesNoImages
+from service.images.decoding import Decoder
+from service.images.postprocessing import Prediction, probabilities, rank
+from service.images.preprocessing import ImageTensor, image_tensor, small_image_tensor
+from service.inference.assembly import run_together
+from service.inference.model import Model
+from service.telemetry.metrics import ModelMetrics
+from service.telemetry.timing import Timing
+from service.wire.request_reader import RequestReader
+
+# The runtime looks at the flag between two operators; one of a large network takes less.
+_TERMINATION_S = 2.0
+
+
+class Predictor:
+    """Answers for one version of one model; made inside a running event loop.
+
+    Args:
+        model: open, and owned by the predictor from here on.
+        decoder: shared by all models.
+        limits: the batcher's.
+        metrics: told of each run.
+        request_timeout_s: from admission to the answer.
+        max_image_pixels: of one image.
+        scaled_decoding: whether large JPEGs may be decoded smaller, near the exact pixels.
+        batches: whether requests may share a run.
+        in_place: whether runs are so short that the event loop does them itself.
+        buckets: rising numbers of rows; a batch is padded to the next one.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        decoder: Decoder,
+        limits: Limits,
+        metrics: ModelMetrics,
+        *,
+        request_timeout_s: float,
+        max_image_pixels: int,
+        scaled_decoding: bool = False,
+        batches: bool,
+        in_place: bool = False,
+        buckets: Sequence[int] = (),
+    ) -> None:
+        self.model = model
+        self.batches = batches
+        self.in_place = in_place
+        self.metrics = metrics
+        image = model.manifest.image if model.manifest else None
+        self.reader = RequestReader(model.signature, image)
+        self._decoder = decoder
+        self._request_timeout_s = request_timeout_s
+        self._max_image_pixels = max_image_pixels
+        self._scaled_decoding = scaled_decoding
+        self._max_batch_size = limits.max_batch_size
+        self._buckets = buckets
+        self._open_inputs = [spec.name for spec in model.signature.inputs if _has_open_sizes(spec)]
+        self._batcher: Batcher[Tensors, Tensors] = Batcher(
+            self._run_batched if batches else self._run_alone,
+            # A request of an unbatched model counts as one row, whatever its tensors hold.
+            limits if batches else replace(limits, max_batch_size=1),
+            in_place=in_place,
+            on_run=metrics.run,
+        )
+        metrics.watch_queue(lambda: self._batcher.waiting_rows)
+
+    def deadline(self, timeout_s: float | None = None) -> float:
+        """Return when a request that is admitted now is late, on the clock of ``time.monotonic``.
+
+        Args:
+            timeout_s: the request's own, which can only be shorter than the setting's.
+        """
+        setting = self._request_timeout_s
+        return time.monotonic() + (setting if timeout_s is None else min(timeout_s, setting))
+
+    async def infer(
+        self, inputs: Tensors, timing: Timing, deadline: float | None = None
+    ) -> Tensors:
+        """Return every output for the inputs of one request.
+
+        Args:
+            inputs: every input of the signature, of its datatype and shape.
+            timing: told the seconds in the queue and in the run.
+            deadline: on the clock of ``time.monotonic``; by default the request timeout from now.
+
+        Raises:
+            InvalidTensor: the inputs do not have the same number of rows.
+            CapacityError, RunError: as the batcher and the model say.
+        """
+        if deadline is None:
+            deadline = self.deadline()
+        rows, key = self.rows(inputs), self._key(inputs)
+        answered = await self._batcher.submit(inputs, rows=rows, key=key, deadline=deadline)
+        outputs, timing.queue_s, timing.infer_s = answered
+        return outputs
+
+    def offer(self, inputs: Tensors, answer: Promise[Answered[Tensors]], deadline: float) -> None:
+        """Run a model for a caller that does not wait; ``answer`` is given every output.
+
+        Args:
+            inputs: every input of the signature, of its datatype and shape.
+            answer: takes the outputs, or what went wrong.
+            deadline: on the clock of ``time.monotonic``.
+
+        Raises:
+            InvalidTensor: the inputs do not have the same number of rows.
+            CapacityError, BatchTooLarge: not admitted.
+        """
+        rows, key = self.rows(inputs), self._key(inputs)
+        self._batcher.offer(inputs, answer, rows=rows, key=key, deadline=deadline)
+
+    def rows(self, inputs: Tensors) -> int:
+        """Return how many rows a request counts; one, where requests do not share a run.
+
+        Raises:
+            InvalidTensor: the inputs do not have the same number of rows.
+        """
+        return _rows(inputs) if self.batches else 1
+
+    async def image_tensors(
+        self, images: Sequence[bytes], timing: Timing, deadline: float
+    ) -> Tensors:
+        """Return the model's inputs for image files, a row each, decoded side by side.
+
+        Args:
+            images: of formats that are decoded.
+            timing: told the seconds of them all.
+            deadline: on the clock of ``time.monotonic``.
+
+        Raises:
+            ModelTakesNoImages: the manifest states no image input.
+            BatchTooLarge: more images than one run takes, of which none is decoded.
+            ContentError, CapacityError: as the decoder says of the first that fails.
+        """
+        spec = self._image_input()
+        if self.batches and len(images) > self._max_batch_size:
+            raise BatchTooLarge(
+                f"the request has {len(images)} images, a run takes {self._max_batch_size}"
+            )
+        began = time.monotonic()
+        if len(images) == 1:
+            rows: Array = (await self._decode_one(images[0], spec, deadline))[np.newaxis]
+        else:
+            rows = await self._decode_all(images, spec, deadline)
+        timing.decode_s = time.monotonic() - began
+        return {spec.name: rows}
+
+    async def classify(self, image: bytes, top_k: int, timing: Timing) -> list[Prediction]:
+        """Return the likeliest classes of one image file; it is counted as a request.
+
+        Args:
+            image: of a format that is decoded.
+            top_k: how many classes.
+            timing: told the seconds of each stage.
+
+        Raises:
+            ModelTakesNoImages: the manifest states no image input or no classes.
+            ContentError, CapacityError, RunError: as the stages say.
+        """
+        deadline, ok = self.deadline(), False
+        try:
+            inputs = await self.image_tensors([image], timing, deadline)
+            outputs = await self.infer(inputs, timing, deadline)
+            ok = True
+        finally:
+            self.metrics.request(timing, 1, ok)
+        manifest = self.model.manifest
+        assert manifest is not None  # noqa: S101 -- for the type: without one there is no image
+        assert manifest.output is not None  # noqa: S101 -- likewise
+        scores = outputs[manifest.output.name][0]
+        return rank(probabilities(scores, manifest.output.kind), manifest.labels, top_k)
+
+    def stop_admitting(self) -> None:
+        """Refuse every request from now on."""
+        self._batcher.stop_admitting()
+
+    async def close(self, grace_s: float) -> bool:
+        """Drain and end; return whether everything admitted was answered."""
+        drained = await self._batcher.close(grace_s)
+        self.model.terminate()
+        if not drained:  # a process that ends under a run of the runtime's is aborted
+            await asyncio.to_thread(self._batcher.join, _TERMINATION_S)
+        return drained
+
+    def _run_batched(self, requests: Sequence[Tensors]) -> Sequence[Tensors]:
+        return run_together(self.model, requests, self._buckets)
+
+    def _run_alone(self, requests: Sequence[Tensors]) -> Sequence[Tensors]:
+        return [self.model.run(inputs) for inputs in requests]
+
+    def _key(self, inputs: Tensors) -> Hashable:
+        """Return what rows must have in common to be one array; mostly the signature says it."""
+        if not (self._open_inputs and self.batches):
+            return None
+        return tuple(inputs[name].shape[1:] for name in self._open_inputs)
+
+    def _image_input(self) -> ImageInput:
+        manifest = self.model.manifest
+        if manifest is None or manifest.image is None:
+            raise ModelTakesNoImages("this model takes tensors: use its /v2 infer endpoint")
+        return manifest.image
+
+    async def _decode_all(
+        self, images: Sequence[bytes], spec: ImageInput, deadline: float
+    ) -> Array:
+        tasks = [asyncio.ensure_future(self._decode(each, spec, deadline)) for each in images]
+        try:
+            return np.stack(await asyncio.gather(*tasks))
+        finally:
+            for task in tasks:  # one that fails, or a client that leaves, spares the others
+                task.cancel()
+
+    async def _decode_one(self, image: bytes, spec: ImageInput, deadline: float) -> ImageTensor:
+        # Here and now, if it is small. Of many small ones the last would hold up the event loop.
+        tensor = small_image_tensor(image, spec, self._max_image_pixels)
+        return await self._decode(image, spec, deadline) if tensor is None else tensor
+
+    async def _decode(self, image: bytes, spec: ImageInput, deadline: float) -> ImageTensor:
+        decode = functools.partial(
+            image_tensor, image, spec, self._max_image_pixels, scaled=self._scaled_decoding
+        )
+        return await self._decoder.decode(decode, deadline)
+
+
+def _has_open_sizes(spec: TensorSpec) -> bool:
+    """Return whether rows may be of different shapes."""
+    return not all(isinstance(dim, int) for dim in spec.shape[1:])
+
+
+def _rows(inputs: Tensors) -> int:
+    if len(inputs) == 1:
+        (array,) = inputs.values()
+        return len(array)
+    counts = {len(array) for array in inputs.values()}
+    if len(counts) != 1:
+        raise InvalidTensor(f"inputs have different numbers of rows: {sorted(counts)}")
+    return counts.pop()

@@ -1,0 +1,1 @@
+"""What the machine gives a process: processors, memory, and how they are shared out."""

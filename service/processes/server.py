@@ -1,0 +1,210 @@
+"""The server around the app: uvicorn, the orders to end, the greeting.
+
+Alone, it is told to end by signals; as one of several workers, by the process above it.
+"""
+
+import asyncio
+import logging
+import math
+import socket
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from types import FrameType
+from typing import Literal
+
+import structlog
+import uvicorn
+
+from service.app import create_app
+from service.errors import StartError
+from service.lifecycle import Service
+from service.machine.memory import settle
+from service.machine.plan import Plan, plan_alone
+from service.processes.greeting import greeting
+from service.processes.link import Link
+from service.processes.listeners import BACKLOG, grpc_port, listeners
+from service.repository.hub import Hub
+from service.settings import Settings
+from service.telemetry.board import Phase
+from service.telemetry.logs import configure_logs
+from service.telemetry.metrics import Metrics
+
+log = structlog.get_logger()
+
+Announce = Callable[[str], None]
+
+# Longer than the minute that proxies keep an idle upstream connection: whoever closes first
+# must not be the side that may just be receiving a request.
+_KEEP_ALIVE_S = 75
+
+# How old another worker's gauges may be in a worker's answer.
+_PUBLISH_EVERY_S = 1
+
+
+def run(settings: Settings, announce: Announce, plan: Plan | None = None) -> None:
+    """Serve as the only worker until SIGTERM or SIGINT, then drain and return.
+
+    Args:
+        settings: the operator's.
+        announce: told the lines that a person wants to see once the service is ready.
+        plan: of threads; by default that of a process that is alone.
+
+    Raises:
+        StartError: the address cannot be had, or nothing can be served.
+    """
+    configure_logs(settings.log_format, settings.log_level)
+    plan = plan_alone(settings) if plan is None else plan
+    log.info("starting", plan=plan.reason)
+    with grpc_port(settings) as settings, listeners(settings.host, settings.port) as (listener,):
+        service, config = _compose(settings, plan, Metrics())
+        _serve(_Server(config, service, lambda lines: list(map(announce, lines))), listener)
+
+
+def work(
+    settings: Settings, plan: Plan, metrics: Metrics, listener: socket.socket, link: Link
+) -> int:
+    """Serve as one of several workers until the process above says otherwise or ends.
+
+    Args:
+        settings: the operator's.
+        plan: of processes and threads.
+        metrics: of this worker.
+        listener: of this worker.
+        link: to the process above, which is told whether this worker is ready or has failed.
+
+    Returns:
+        The exit status.
+    """
+    configure_logs(settings.log_format, settings.log_level, metrics.worker)
+    service, config = _compose(settings, plan, metrics, link)
+    server = _Server(config, service, lambda lines: link.tell({"ready": lines}), link)
+    try:
+        _serve(server, listener)
+    except StartError as error:
+        link.tell({"failed": str(error)})
+        return StartError.exit_status
+    return 0
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, with our way to begin and to end.
+
+    uvicorn raises the signal again once it is done, and the process would die of it; an
+    orderly end is exit status 0 here.
+
+    Args:
+        config: uvicorn's.
+        service: inside the app.
+        on_ready: told the greeting once connections are taken.
+        link: gives the orders to end, in place of signals.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        service: Service,
+        on_ready: Callable[[list[str]], object],
+        link: Link | None = None,
+    ) -> None:
+        super().__init__(config)
+        self.service = service
+        self._on_ready = on_ready
+        self._link = link
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        if self._link is not None:
+            self._link.listen(self._end)
+        await super().startup(sockets)
+        settle()
+        if not self.should_exit:
+            for listener in sockets or []:
+                self._on_ready(list(greeting(self.service, listener.getsockname()[:2])))
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        if self._link is not None:
+            yield
+            return
+        with super().capture_signals():
+            yield
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 -- uvicorn's
+        # A signal may come in the middle of anything, a log line too: act on the loop's turn.
+        if self._loop is None:
+            self.should_exit = True
+        else:
+            self._loop.call_soon_threadsafe(self._end)
+
+    def _end(self) -> None:
+        """Drain; a second signal does not wait for the drain delay, a third for nothing."""
+        serving = self.service.phase is Phase.SERVING
+        self.service.drain()
+        if self.should_exit:
+            self.force_exit = True
+        elif serving and self.service.settings.drain_delay_s:
+            loop = asyncio.get_running_loop()
+            loop.call_later(self.service.settings.drain_delay_s, self._stop)
+        else:
+            self._stop()
+
+    def _stop(self) -> None:
+        self.should_exit = True
+
+
+def _http_protocol() -> type[asyncio.Protocol] | Literal["h11"]:
+    """Return uvicorn's faster protocol, where there is a wheel for it, or the one in Python."""
+    try:
+        from service.processes.connection import Connection  # noqa: PLC0415 -- needs httptools
+    except ImportError:  # pragma: no cover -- not on CPython, nor on Windows
+        return "h11"  # has a bound of its own
+    return Connection
+
+
+def _compose(
+    settings: Settings, plan: Plan, metrics: Metrics, hub: Hub | None = None
+) -> tuple[Service, uvicorn.Config]:
+    """Return the service, and uvicorn's configuration of the app around it."""
+    app = create_app(settings, plan=plan, metrics=metrics, hub=hub)
+
+    async def publish() -> None:
+        metrics.publish()
+
+    config = uvicorn.Config(
+        app,
+        http=_http_protocol(),
+        loop=_event_loop(),
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        ws="none",
+        backlog=BACKLOG,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=math.ceil(settings.grace_s),
+        callback_notify=publish,
+        timeout_notify=_PUBLISH_EVERY_S,
+    )
+    return app.state.service, config
+
+
+def _event_loop() -> Literal["uvloop", "asyncio"]:
+    """Return uvicorn's name of the fastest event loop that is installed."""
+    return "uvloop" if find_spec("uvloop") else "asyncio"
+
+
+def _serve(server: _Server, listener: socket.socket) -> None:
+    # The one line that says why is ours; uvicorn would print a traceback above it, and so it
+    # would of the lifespan that a last signal cuts short.
+    logging.getLogger("uvicorn.error").addFilter(
+        lambda _record: server.service.start_error is None and not server.force_exit
+    )
+    try:
+        server.run(sockets=[listener])
+    except SystemExit:
+        if server.service.start_error is not None:
+            raise server.service.start_error from None
+        raise

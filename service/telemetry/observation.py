@@ -1,0 +1,54 @@
+"""What is known of every request once it is answered: its id, a count, a line in the log."""
+
+from typing import Literal
+from urllib.parse import quote
+
+import structlog
+
+from service.telemetry.metrics import Metrics
+from service.telemetry.request_id import RequestIds
+
+log = structlog.get_logger()
+
+AccessLog = Literal["all", "errors", "none"]
+
+# Answers from here on are errors: of the client's, and from 500 on of ours.
+_FIRST_ERROR = 400
+
+
+class Observer:
+    """Names requests, counts them and logs them.
+
+    Args:
+        metrics: told of each request.
+        access_log: which requests are a line in the log.
+    """
+
+    def __init__(self, metrics: Metrics, access_log: AccessLog) -> None:
+        self._metrics = metrics
+        self._access_log = access_log
+        self.request_id = RequestIds().choose
+
+    def record(
+        self, method: str, path: str, route: str, status: int, request_id: str, seconds: float
+    ) -> None:
+        """Count an answered request and log it.
+
+        Args:
+            method: the request's.
+            path: the request's, decoded.
+            route: the template of the path.
+            status: of the answer.
+            request_id: as ``request_id`` returned it.
+            seconds: from the request's head to its answer.
+        """
+        self._metrics.request(route, status, seconds)
+        if self._access_log == "all" or (self._access_log == "errors" and status >= _FIRST_ERROR):
+            log.info(
+                "request",
+                method=method,
+                path=quote(path),  # decoded, it could steer the terminal that shows it
+                status=status,
+                request_id=request_id,
+                milliseconds=round(seconds * 1000, 3),
+            )

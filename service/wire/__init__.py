@@ -1,0 +1,1 @@
+"""The protocols' bodies and the arrays in them, apart from HTTP and gRPC."""

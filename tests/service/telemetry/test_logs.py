@@ -1,0 +1,69 @@
+"""Log lines for eyes and for machines."""
+
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from service.telemetry.logs import configure_logs
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before() -> Iterator[None]:
+    handlers, level = logging.root.handlers[:], logging.root.level
+    yield
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
+    structlog.reset_defaults()
+
+
+def fail() -> None:
+    body = "what the client sent"
+    raise ValueError(f"of {len(body)} characters")
+
+
+def log_a_failure() -> None:
+    try:
+        fail()
+    except ValueError:
+        structlog.get_logger().exception("unexpected error")
+
+
+@pytest.mark.parametrize("log_format", ["console", "json"])
+def test_a_traceback_shows_no_local_variables(
+    log_format: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logs("json" if log_format == "json" else "console", "info")
+    log_a_failure()
+    logged = capsys.readouterr().err
+    assert "of 20 characters" in logged
+    assert "what the client sent" not in logged.replace('body = "what the client sent"', "")
+    assert "locals" not in logged
+
+
+def test_json_lines_of_ours_and_of_libraries_have_the_same_fields(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure_logs("json", "info")
+    structlog.get_logger().info("ours", model="digits")
+    logging.getLogger("library").info("theirs %d", 1)
+    ours, theirs = (json.loads(line) for line in capsys.readouterr().err.splitlines())
+    assert (ours["event"], ours["level"], ours["model"]) == ("ours", "info", "digits")
+    assert (theirs["event"], theirs["level"]) == ("theirs 1", "info")
+    assert ours["timestamp"].endswith("Z")
+
+
+def test_what_is_less_severe_than_the_level_is_not_written(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure_logs("console", "warning")
+    structlog.get_logger().info("quiet")
+    logging.getLogger("uvicorn.error").info("quiet")
+    logging.getLogger("python_multipart.multipart").warning("a client's words")
+    structlog.get_logger().warning("loud")
+    logged = capsys.readouterr().err
+    assert "loud" in logged
+    assert "quiet" not in logged
+    assert "words" not in logged
