@@ -106,6 +106,12 @@ def peer(
     return Server(name, of, module, callers, of, arguments, SERVED | variables)
 
 
+MOSEC: calls.Callers = {
+    "json": calls.plain_json("/inference"),
+    "binary": calls.plain_bytes("/inference"),
+    "jpeg": calls.plain_jpeg("/inference"),
+}
+MOSEC_ARGUMENTS = ("--port", "{port}", "--address", "127.0.0.1", "--log-level", "error")
 FASTAPI: calls.Callers = {
     "json": calls.plain_json("/predict"),
     "binary": calls.plain_bytes("/predict_bytes"),
@@ -133,15 +139,8 @@ SERVERS: Sequence[Server] = (
             "FOLDSERVE_INTRA_OP_THREADS": "1",
         },
     ),
-    peer(
-        "mosec",
-        {
-            "json": calls.plain_json("/inference"),
-            "binary": calls.plain_bytes("/inference"),
-            "jpeg": calls.plain_jpeg("/inference"),
-        },
-        arguments=("--port", "{port}", "--address", "127.0.0.1", "--log-level", "error"),
-    ),
+    peer("mosec", MOSEC, arguments=MOSEC_ARGUMENTS),
+    peer("mosec-orjson", MOSEC, of="mosec", arguments=MOSEC_ARGUMENTS, SERVED_ORJSON="1"),
     peer(
         "kserve",
         {
