@@ -1,4 +1,4 @@
-"""What no server can exceed: `session.run` in a loop in two threads, without a server.
+"""`session.run` in a loop in two threads, without a server; a server that batches may exceed it.
 
 A program of its own, so that nothing else of the benchmark runs beside it:
 

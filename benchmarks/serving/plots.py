@@ -8,18 +8,19 @@ from matplotlib.figure import Figure
 
 from benchmarks.serving.servers import OURS
 from benchmarks.serving.summary import Section
+from benchmarks.serving.table import significant
 
 COLORS = {True: "#0b6e4f", False: "#9aa5b1"}  # ours, and the others
 INCHES = (7.0, 0.32)  # width, and height of a bar
 MARGIN = 1.2  # inches for titles and axes
-# File name: the number of a row, what the axis says, whether its scale is logarithmic.
+# File name: the number of a row, and what the axis says.
 PLOTS = {
-    "rate": ("rate", "requests a second", True),
-    "p50": ("p50_ms", "median latency, ms", True),
-    "p99": ("p99_ms", "99th percentile of latency, ms", True),
-    "cpu": ("cpu_ms", "processor time, ms a request", True),
-    "memory": ("pss_mb", "memory of all processes (PSS), MB", False),
-    "start": ("start_s", "start to the first right answer, s", False),
+    "rate": ("rate", "requests a second"),
+    "p50": ("p50_ms", "median latency, ms"),
+    "p99": ("p99_ms", "99th percentile of latency, ms"),
+    "cpu": ("cpu_ms", "processor time, ms a request"),
+    "memory": ("pss_mb", "memory of all processes (PSS), MB"),
+    "start": ("start_s", "start to the first right answer, s"),
 }
 
 
@@ -30,14 +31,13 @@ def draw(sections: Sequence[Section], folder: Path) -> list[Path]:
         The files.
     """
     files = []
-    for name, (number, label, logarithmic) in PLOTS.items():
-        figure = _figure(sections, number, label, logarithmic=logarithmic)
+    for name, (number, label) in PLOTS.items():
         files.append(folder / f"{name}.svg")
-        figure.savefig(files[-1], bbox_inches="tight")
+        _figure(sections, number, label).savefig(files[-1], bbox_inches="tight")
     return files
 
 
-def _figure(sections: Sequence[Section], number: str, label: str, *, logarithmic: bool) -> Figure:
+def _figure(sections: Sequence[Section], number: str, label: str) -> Figure:
     width, bar = INCHES
     heights = [len(section.lines) * bar + MARGIN for section in sections]
     figure = Figure(figsize=(width, sum(heights)), layout="constrained")
@@ -45,8 +45,6 @@ def _figure(sections: Sequence[Section], number: str, label: str, *, logarithmic
     for panel, section in zip(panels[:, 0], sections, strict=True):
         _panel(panel, section, number)
         panel.set_xlabel(label)
-        if logarithmic:
-            panel.set_xscale("log")
     return figure
 
 
@@ -55,7 +53,8 @@ def _panel(panel: Axes, section: Section, number: str) -> None:
     values = [line.medians[number] for line in known]
     colors = [COLORS[line.server == OURS] for line in known]
     bars = panel.barh([line.server for line in known], values, color=colors)
-    panel.bar_label(bars, [f"{value:.3g}" for value in values], padding=3)
+    panel.bar_label(bars, [significant(value) for value in values], padding=3)
     panel.invert_yaxis()
     panel.set_title(section.title, loc="left", fontsize="medium")
-    panel.margins(x=0.15)
+    panel.spines[["top", "right"]].set_visible(False)
+    panel.margins(x=0.15)  # room for the numbers

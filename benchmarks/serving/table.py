@@ -44,7 +44,7 @@ def as_markdown(lines: Sequence[Sequence[str]]) -> str:
 def _cells(section: Section) -> list[Sequence[str]]:
     if section.load != "open":
         return [HEADER, *map(_line, section.lines)]
-    late = [_significant(line.medians.get("late_p99_ms")) for line in section.lines]
+    late = [significant(line.medians.get("late_p99_ms")) for line in section.lines]
     lines = [[*_line(line), own] for line, own in zip(section.lines, late, strict=True)]
     return [[*HEADER, LATE], *lines]
 
@@ -56,17 +56,17 @@ def _line(line: Line) -> Sequence[str]:
     return (
         line.server,
         line.version,
-        _significant(number("rate")),
+        significant(number("rate")),
         NOTHING if line.spread is None else f"{line.spread:.0%}",
         _times(line.faster),
-        _significant(number("p50_ms")),
+        significant(number("p50_ms")),
         _times(line.median_ratio),
-        _significant(number("p99_ms")),
+        significant(number("p99_ms")),
         _times(line.tail_ratio),
         str(line.errors),
-        _significant(number("cpu_ms")),
+        significant(number("cpu_ms")),
         *(_whole(number(name)) for name in ("pss_mb", "largest_mb", "processes")),
-        _significant(number("start_s")),
+        significant(number("start_s")),
     )
 
 
@@ -75,7 +75,7 @@ def _complaints(section: Section, markdown: bool) -> list[str]:
     return ["", *(f"- {one}" for one in found)] if found and markdown else found
 
 
-def _significant(value: float | None) -> str:
+def significant(value: float | None) -> str:
     """Three digits."""
     if value is None:
         return NOTHING
