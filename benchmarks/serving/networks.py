@@ -14,6 +14,15 @@ NOISES = 16
 COARSE = 7  # pixels of the noise before it is enlarged: pictures are smooth
 
 
+def network8() -> nn.Module:
+    """The bundled digits' network with a sixth of its filters: (N, 1, 8, 8) to (N, 10).
+
+    A run of it takes 0.02 ms, in a batch of 32 less than 0.01 ms a row: what is left is the server.
+    """
+    network = build("residual", {"filters": [8, 16], "blocks": [1, 1]})
+    return measured(network, 16 * noise(1, 8))
+
+
 def network28() -> nn.Module:
     """The network of `training/configs/fashion_mnist.toml`: (N, 1, 28, 28) to (N, 10)."""
     network = build("residual", {"filters": [32, 64, 128], "blocks": [1, 1, 2]})

@@ -8,7 +8,8 @@ from benchmarks.serving.calls import FORMATS, Format
 OPEN = 0  # in place of a number of clients: an open loop
 CLIENTS = (1, 8, 64)
 NEEDED: Mapping[str, Mapping[Format, Collection[int]]] = {
-    "digits": {"json": (1, 8, 64, OPEN), "binary": (64,), "jpeg": (8,)},
+    "network8": {"json": (1, 64, OPEN), "binary": (64,)},
+    "digits": {"json": (1, 64, OPEN), "binary": (64,), "jpeg": (8,)},
     "network28": {"json": (64,), "binary": (64,)},
     "resnet18": {"binary": (8,), "jpeg": (8,)},
 }
