@@ -27,6 +27,10 @@ _ROW_TOLERANCE = 1e-2
 _TIMED_RUNS = 11
 _TIMED_S = 0.1
 
+# However many seconds have gone by, so many runs: where a container has used up its share of the
+# processors, the kernel holds it for a tenth of a second in the middle of one.
+_LEAST_RUNS = 3
+
 # A thread that is woken and wakes the loop costs 15 to 25 us of the processor, which is a fifth
 # of a lone request whose run takes 0.01 ms, a tenth of one of 0.1 ms, and not to be measured from
 # 0.4 ms on: `python -m benchmarks.batching`.
@@ -105,15 +109,16 @@ def _batch_seconds(
         model.run(random_rows(model, rows))
     if row_s * max_batch_size > _LONGEST_TRIAL_S and not buckets:
         return None
-    return _seconds(model, max_batch_size, clock)
+    # That of a slow model decides nothing, and the start would wait for it.
+    return _seconds(model, max_batch_size, clock, _LEAST_RUNS if row_s <= LONGEST_ROW_S else 1)
 
 
-def _seconds(model: Model, rows: int, clock: Clock) -> float:
+def _seconds(model: Model, rows: int, clock: Clock, least: int = _LEAST_RUNS) -> float:
     """Return the least seconds of a few runs: what disturbs a run only makes it longer."""
     inputs = random_rows(model, rows)
     model.run(inputs)  # the first run of a size makes room for it
     took: list[float] = []
-    while len(took) < _TIMED_RUNS and sum(took) < _TIMED_S:
+    while len(took) < least or (len(took) < _TIMED_RUNS and sum(took) < _TIMED_S):
         began = clock()
         model.run(inputs)
         took.append(clock() - began)

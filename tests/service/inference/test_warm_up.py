@@ -98,6 +98,18 @@ def test_a_run_that_was_disturbed_decides_nothing() -> None:
     assert warm_up(model, 32, clock=model.clock).in_place
 
 
+def test_a_process_that_was_held_for_a_while_decides_nothing_either() -> None:
+    class Held(Clocked):
+        def run(self, inputs: Any) -> Any:
+            sizes_before = [len(rows) for rows in self.runs]
+            if sizes_before.count(32) in (1, 2):  # the first two that are timed
+                self.now += 0.2
+            return super().run(inputs)
+
+    model = Held(row_s=0.1e-3)
+    assert warm_up(model, 32, clock=model.clock).in_place
+
+
 @pytest.mark.parametrize(
     ("shape", "in_place"),
     [((2, 3), True), (("n", 3), False)],
