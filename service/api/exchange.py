@@ -7,6 +7,7 @@ https://asgi.readthedocs.io/en/latest/specs/www.html
 
 import asyncio
 import functools
+import time
 from collections.abc import Awaitable, Sequence
 from typing import Any, TypeVar
 
@@ -15,7 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from service.errors import BodyTimeout, BodyTooLarge
+from service.errors import BodyTimeout, BodyTooLarge, CapacityError
 from service.lifecycle import Service
 from service.telemetry.timing import Timing
 from service.wire.encodings import compress, decompress
@@ -23,16 +24,12 @@ from service.wire.encodings import compress, decompress
 Answer = TypeVar("Answer")
 Headers = Sequence[tuple[bytes, bytes]]
 
-WHOLE_BODY = "foldserve.whole_body"
-"""The ASGI extension, of our connection, whose ``body`` is that of a request that came whole."""
-
 JSON = b"application/json"
-
-
-_NONE: dict[str, Any] = {}
 
 # What is unpacked within a fraction of a millisecond, even where it is repetitive.
 _SMALL_BODY = 2**10
+# What is packed within a millisecond.
+_SMALL_ANSWER = 2**15
 
 
 class Exchange:
@@ -97,11 +94,21 @@ class Exchange:
         """Send a 200 answer, packed if the client asks for it."""
         accepted = self.header(b"accept-encoding")
         if accepted is not None:
-            body, coding = compress(body, accepted.decode("latin-1"))
+            body, coding = await self._packed(body, accepted.decode("latin-1"))
             if coding is not None:
                 packed = (b"content-encoding", coding.encode()), (b"vary", b"accept-encoding")
                 headers = [*headers, *packed]
         await self.send(200, body, [(b"content-type", content_type), *headers])
+
+    async def _packed(self, body: bytes, accepted: str) -> tuple[bytes, str | None]:
+        if len(body) <= _SMALL_ANSWER:
+            return compress(body, accepted)
+        deadline = time.monotonic() + self.service.settings.request_timeout_s
+        try:
+            work = functools.partial(compress, body, accepted)
+            return await self.service.decoder.decode(work, deadline)
+        except CapacityError:  # as it is, it is as good an answer
+            return body, None
 
     async def send(self, status: int, body: bytes, headers: Headers) -> None:
         """Send an answer in one piece."""
@@ -137,18 +144,14 @@ async def read_body(scope: Scope, receive: Receive, service: Service) -> bytes:
     stated = _header(scope, b"content-length") or b"0"
     if stated.isdigit() and int(stated) > limit:
         raise BodyTooLarge(f"the body is larger than {limit} bytes")
-    whole = scope.get("extensions", _NONE).get(WHOLE_BODY)
-    if whole is not None and len(whole["body"]) <= limit:
-        body: bytes = whole["body"]
-    else:
-        body = await _receive_all(receive, limit, settings.request_timeout_s)
+    body = await _receive_all(receive, limit, settings.request_timeout_s)
     encoding = _header(scope, b"content-encoding")
     if encoding is None:
         return body
     unpack = functools.partial(decompress, body, encoding.decode("latin-1"), limit)
     if len(body) <= _SMALL_BODY:
         return unpack()
-    deadline = asyncio.get_running_loop().time() + settings.request_timeout_s
+    deadline = time.monotonic() + settings.request_timeout_s
     return await service.decoder.decode(unpack, deadline)
 
 

@@ -242,4 +242,38 @@ async def test_a_large_body_is_read_beside_the_event_loop(tmp_path: Path) -> Non
         bad = await client.post("/v2/models/open/infer", content=body.replace(b"3]", b"true]"))
     assert answer.json()["outputs"][0]["data"] == [2, 4, 6] * (count // 3)
     assert bad.json() == {"error": "inputs[0].data holds a boolean, not FP32 values"}
-    assert decoder.decoded == 3, "two bodies and an answer"
+    assert decoder.decoded == 4, "two bodies, and an answer that is written and compressed"
+
+
+@pytest.mark.parametrize("count", [3_000, 30_000])
+async def test_an_answer_is_compressed_for_a_client_that_asks(tmp_path: Path, count: int) -> None:
+    zoo.put(tmp_path, "open", 1, zoo.doubler(shape=(1, "n")))
+    tensor = {"name": "x", "shape": [1, count], "datatype": "FP32", "data": [1.5] * count}
+    headers = {"Accept-Encoding": "gzip"}
+    async with serving(tmp_path) as client:
+        answer = await client.post(
+            "/v2/models/open/infer", json={"inputs": [tensor]}, headers=headers
+        )
+    assert answer.headers["content-encoding"] == "gzip"
+    assert answer.headers["vary"] == "accept-encoding"
+    assert answer.json()["outputs"][0]["data"] == [3.0] * count
+
+
+async def test_an_answer_that_no_thread_can_compress_goes_as_it_is(tmp_path: Path) -> None:
+    zoo.put(tmp_path, "open", 1, zoo.doubler(shape=(1, "n")))
+    app = create_app(settings(tmp_path))
+    service_of(app).decoder = Decoder(1, 0)
+    zeros = b"\0" * 4 * 15_000
+    tensor = {
+        "name": "x",
+        "shape": [1, 15_000],
+        "datatype": "FP32",
+        "parameters": {"binary_data_size": len(zeros)},
+    }
+    head = orjson.dumps({"inputs": [tensor]})
+    headers = {"Inference-Header-Content-Length": str(len(head)), "Accept-Encoding": "gzip"}
+    async with running(app) as client:
+        answer = await client.post("/v2/models/open/infer", content=head + zeros, headers=headers)
+    assert answer.status_code == 200
+    assert "content-encoding" not in answer.headers
+    assert answer.json()["outputs"][0]["data"] == [0.0] * 15_000
