@@ -1,4 +1,7 @@
-"""The manifest: what a graph cannot say about itself, as JSON. `service/artifact/manifest.py` reads it."""
+"""The manifest: what a graph cannot say about itself, as JSON.
+
+`service/artifact/manifest.py` reads it.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
