@@ -13,11 +13,12 @@ FROM sources AS service-environment
 RUN --mount=type=cache,target=/root/.cache/pip \
     python -m venv --without-pip /opt/foldserve \
  && pip --python /opt/foldserve/bin/python install --constraint constraints.txt '.[service]'
-# What the wheels carry beyond running a model: onnxruntime's converters, numpy's Fortran, the
-# certificates of gRPC's clients and everybody's tests.
+# What the wheels carry beyond running a model: the other stages, onnxruntime's converters, numpy's
+# Fortran, the certificates of gRPC's clients, the grammars of rich's colours and everybody's tests.
 RUN cd /opt/foldserve/lib/python*/site-packages \
- && rm -rf onnxruntime/transformers onnxruntime/tools onnxruntime/quantization onnxruntime/datasets \
-    numpy/f2py grpc/_cython/_credentials \
+ && rm -rf training export /opt/foldserve/bin/foldserve-train /opt/foldserve/bin/foldserve-export \
+    onnxruntime/transformers onnxruntime/tools onnxruntime/quantization onnxruntime/datasets \
+    numpy/f2py grpc/_cython/_credentials pygments/lexers/[a-z]* pygments/lexers/__pycache__ \
  && find . -type d -name tests -prune -exec rm -rf {} +
 
 FROM python:${PYTHON_VERSION}-slim AS service

@@ -3,12 +3,18 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import grpc  # type: ignore[import-untyped]
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
+
+from service.machine.cpus import usable_cpus
+from service.tuning.settings_file import write_settings
 
 LARGEST_IMAGE = 350 * 10**6  # bytes, as `docker images` counts: what README promises
 
@@ -70,6 +76,7 @@ def compose(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Co
         | {
             "COMPOSE_PROJECT_NAME": f"foldserve-test-{os.getpid()}",
             "FOLDSERVE_PUBLISH": "127.0.0.1:0",
+            "FOLDSERVE_PUBLISH_GRPC": "127.0.0.1:0",
             "TRAIN_USER": f"{os.getuid()}:{os.getgid()}",
         },
     )
@@ -85,6 +92,23 @@ def container(compose: Compose) -> str:
     compose("build", "service", timeout=900)
     compose("up", "--detach", "--wait", "--wait-timeout", "60", "service")
     return compose("ps", "--quiet", "service").strip()
+
+
+@pytest.fixture
+def tuned(compose: Compose, container: str) -> Iterator[Compose]:
+    """A second stack, with gRPC and the settings of a plan in its `foldserve.env`."""
+    assert container  # the image is built
+    file = compose.folder / "foldserve.env"
+    file.write_text("FOLDSERVE_GRPC_PORT=8001\n")
+    write_settings(file, {"workers": 3, "max_batch_size": 8}, "tune digits")
+    name = f"{compose.environment['COMPOSE_PROJECT_NAME']}-tuned"
+    project = Compose(compose.folder, compose.environment | {"COMPOSE_PROJECT_NAME": name})
+    try:
+        project("up", "--detach", "--wait", "--wait-timeout", "60", "service")
+        yield project
+    finally:
+        project("down", "--timeout", "5")
+        file.unlink()  # the first stack has none
 
 
 def predicted_label(compose: Compose, root: Path) -> str:
@@ -131,7 +155,7 @@ def test_nothing_but_tmp_can_be_written(container: str, path: str) -> None:
     assert docker("exec", container, "python", "-c", "open('/tmp/file', 'w')").returncode == 0
 
 
-@pytest.mark.parametrize("module", ["torch", "onnx", "onnxscript", "pip"])
+@pytest.mark.parametrize("module", ["torch", "onnx", "onnxscript", "pip", "training", "export"])
 def test_the_image_holds_nothing_that_it_does_not_need(container: str, module: str) -> None:
     done = docker("exec", container, "/opt/foldserve/bin/python", "-c", f"import {module}")
     assert "ModuleNotFoundError" in done.stderr
@@ -140,6 +164,27 @@ def test_the_image_holds_nothing_that_it_does_not_need(container: str, module: s
 def test_the_image_holds_no_compiler(container: str) -> None:
     for command in ("gcc", "cc", "clang", "make"):
         assert docker("exec", container, "sh", "-c", f"command -v {command}").returncode != 0
+
+
+def test_what_tune_wrote_is_read_and_grpc_answers(tuned: Compose, root: Path) -> None:
+    assert "3 workers x 1 thread" in tuned("logs", "service")
+    assert predicted_label(tuned, root) == "7"
+    with grpc.insecure_channel(tuned("port", "service", "8001").strip()) as channel:
+        answer = health_pb2_grpc.HealthStub(channel).Check(
+            health_pb2.HealthCheckRequest(), timeout=10, wait_for_ready=True
+        )
+    assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+@pytest.mark.parametrize("cpus", ["0.5", "1", "1.5"])
+def test_the_plan_follows_the_share_of_the_processors(container: str, cpus: str) -> None:
+    if usable_cpus().count < 2:
+        pytest.skip("hardware: one CPU, which a share does not divide")
+    image = docker("inspect", "--format", "{{.Image}}", container).stdout.strip()
+    script = "from service.machine.plan import *; print(plan(Settings()).reason)"
+    done = docker("run", "--rm", "--cpus", cpus, image, "python", "-c", script)
+    assert done.stdout.startswith("1 worker x 1 thread: 1 CPU by cgroup "), done.stderr
+    assert f" {float(cpus)} of " in done.stdout
 
 
 @pytest.mark.usefixtures("container")
@@ -159,7 +204,42 @@ def test_the_train_profile_makes_the_model_that_the_service_then_serves(
     assert predicted_label(compose, root) == "7"
 
 
-def test_the_service_ends_cleanly_when_it_is_stopped(compose: Compose, container: str) -> None:
+def test_a_request_under_way_is_answered_when_the_service_is_stopped(
+    compose: Compose, container: str, root: Path
+) -> None:
+    image = (root / "tests/data/digit_7.png").read_bytes()
+    host, port = compose("port", "service", "8000").strip().split(":")
+    head = f"POST /models/digits/predict HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(image)}"
+    with socket.create_connection((host, int(port)), timeout=60) as client:
+        # The answer to the first request says that the second has a worker.
+        client.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert b" 200 " in client.recv(65536)
+        client.sendall(f"{head}\r\nExpect: 100-continue\r\n\r\n".encode())
+        assert b" 100 " in client.recv(65536)
+        client.sendall(image[:10])
+        assert docker("kill", "--signal", "TERM", container).returncode == 0
+        draining(container)
+        client.sendall(image[10:])
+        assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
+    assert docker("wait", container).stdout.strip() == "0"
+
+
+def draining(container: str) -> None:
+    """Wait for the log to say so."""
+    with subprocess.Popen(
+        ["docker", "logs", "--follow", container],  # noqa: S607 - docker is found on the PATH
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as log:
+        assert log.stdout is not None
+        assert any("draining" in line for line in log.stdout)
+        log.kill()
+
+
+def test_the_service_ends_cleanly_when_it_is_stopped(compose: Compose) -> None:
+    compose("up", "--detach", "--wait", "--wait-timeout", "60", "service")
+    container = compose("ps", "--quiet", "service").strip()
     compose("stop", "service")
     state = docker("inspect", "--format", "{{.State.ExitCode}} {{.State.OOMKilled}}", container)
     assert state.stdout.split() == ["0", "false"]
