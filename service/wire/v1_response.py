@@ -57,7 +57,8 @@ def _values(spec: TensorSpec, array: Array) -> Any:
         return _encoded(array.tolist(), as_bytes=spec.name.endswith(_BYTES_SUFFIX))
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise OutputNotFinite(f"output {spec.name!r} holds NaN or infinity")
-    return np.ascontiguousarray(array).reshape(array.shape)
+    # The writer takes arrays of one dimension or more, and numpy's numbers.
+    return np.ascontiguousarray(array) if array.ndim else array[()]
 
 
 def _encoded(value: Any, *, as_bytes: bool) -> Any:

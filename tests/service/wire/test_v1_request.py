@@ -215,6 +215,11 @@ def test_every_kind_of_number_can_be_written(dtype: str) -> None:
     }
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int8", "uint64", "bool"])
+def test_an_output_without_dimensions_is_a_number(dtype: str) -> None:
+    assert written(None, ONE, y=np.array(1, dtype)) == {"outputs": 1}
+
+
 def test_strings_go_as_text() -> None:
     signature = Signature((), (TensorSpec("t", "BYTES", ("n", 2)),))
     texts = np.array([["a", "ü"]], object)
