@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from service.artifact.manifest import ImageInput
 from service.artifact.signature import Array, Signature, Tensors, TensorSpec
-from service.errors import InvalidRequest
+from service.errors import InvalidRequest, InvalidTensor
 from service.wire.binary import decode_elements, join_elements
 
 
@@ -35,10 +35,13 @@ def decode_raw(
 
 
 def _decode(spec: TensorSpec, shape: list[int], data: memoryview) -> Array:
-    size = spec.dtype.itemsize
     if spec.datatype == "BYTES":  # the body is one element, without its length
-        size, data = len(data) + 4, memoryview(join_elements([bytes(data)]))
+        shape = [1 if size == -1 else size for size in shape]
+        if math.prod(shape) != 1:
+            raise InvalidTensor(f"the body is one element of BYTES, {shape} are not")
+        data = memoryview(join_elements([bytes(data)]))
     if -1 in shape:
+        size = spec.dtype.itemsize
         row = size * math.prod(known for known in shape if known >= 0)
         shape[shape.index(-1)] = len(data) // row if row else 0
     return decode_elements("the body", tuple(shape), spec, data)

@@ -60,10 +60,16 @@ def test_a_text_is_the_whole_body_without_a_length() -> None:
     assert read(b"\3\0\0\0", spec("n", "m", datatype="BYTES")).tolist() == [["\3\0\0\0"]]
 
 
-@pytest.mark.parametrize("body", [b"\xff", b"text"])
-def test_a_body_is_no_several_texts_and_no_other_bytes(body: bytes) -> None:
-    with pytest.raises(InvalidTensor, match="the body"):
-        read(body, spec("n", 1 if body == b"\xff" else 2, datatype="BYTES"))
+def test_a_body_is_no_text_where_it_is_no_utf8() -> None:
+    with pytest.raises(InvalidTensor, match="the body: element 0 is not UTF-8 text"):
+        read(b"\xff", spec("n", 1, datatype="BYTES"))
+
+
+@pytest.mark.parametrize("columns", [0, 2])
+def test_a_body_is_no_several_texts(columns: int) -> None:
+    message = rf"the body is one element of BYTES, \[1, {columns}\] are not"
+    with pytest.raises(InvalidTensor, match=message):
+        read(b"text", spec("n", columns, datatype="BYTES"))
 
 
 @pytest.mark.parametrize("length", [1, 7, 9, 16])
