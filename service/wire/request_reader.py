@@ -75,9 +75,9 @@ class RequestReader:
             return _filled(known, spec, array_at(body, header_length, known.shape, spec))
         request = self._read(body, header_length)
         # Truths and texts have to be looked at; behind the JSON of values in it are no bytes.
-        if spec.datatype not in {"BOOL", "BYTES"}:
-            array = request.inputs.get(spec.name)
-            if array is not None and array.nbytes == frame[1]:
+        if _comes_again(request) and spec.datatype not in {"BOOL", "BYTES"}:
+            array = request.inputs[spec.name]
+            if array.nbytes == frame[1]:
                 self._keep(frame, request, array)
         return request
 
@@ -94,7 +94,7 @@ class RequestReader:
         known = self._known.get(frame)
         if known is None:
             request = self._read(body, None)
-            if request.images is None and _surrounds_the_data(frame, body[start:end]):
+            if _comes_again(request) and _surrounds_the_data(frame, body[start:end]):
                 self._keep(frame, request, request.inputs[spec.name])
             return request
         try:
@@ -104,11 +104,14 @@ class RequestReader:
         return _filled(known, spec, decode_values(_FIELD, data, known.shape, spec))
 
     def _keep(self, frame: _Frame, request: InferenceRequest, array: Array) -> None:
-        if request.id:  # another one each time
-            return
         if len(self._known) >= _MOST_KINDS:
             self._known.clear()  # those in use come again
         self._known[frame] = _Known(request._replace(inputs={}), array.shape)
+
+
+def _comes_again(request: InferenceRequest) -> bool:
+    """Whether there may be more like it: an id is another one each time, as images are."""
+    return not request.id and request.images is None
 
 
 def _filled(known: _Known, spec: TensorSpec, array: Array) -> InferenceRequest:
