@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from service.artifact.signature import Array
 from service.errors import InferenceFailed, ModelLoadError
+from service.inference.closeness import is_near
 from service.inference.model import Model
 from service.inference.sample_inputs import has_known_sizes, random_rows, zeros
 
@@ -140,15 +140,6 @@ def keeps_rows_apart(model: Model) -> bool:
     except InferenceFailed:  # a size of one is built into many graphs that say otherwise
         return False
     return all(
-        _agree(together[name], np.concatenate([each[name] for each in alone])) for name in together
+        is_near(together[name], np.concatenate([each[name] for each in alone]), _ROW_TOLERANCE)
+        for name in together
     )
-
-
-def _agree(together: Array, alone: Array) -> bool:
-    if together.shape != alone.shape:
-        return False
-    if together.dtype.kind != "f":
-        return bool((together == alone).all())
-    finite = np.abs(alone[np.isfinite(alone)])
-    bound = _ROW_TOLERANCE * float(finite.max(initial=0))
-    return np.allclose(together, alone, rtol=0, atol=bound, equal_nan=True)

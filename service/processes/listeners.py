@@ -10,9 +10,9 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any, NamedTuple
 
 from service.errors import StartError
+from service.machine.addresses import Address, bind, resolve
 from service.rpc.address import reserved_port
 from service.settings import Settings
 
@@ -21,13 +21,6 @@ BACKLOG = 2048
 
 # Whether the kernel spreads connections over the sockets of one port.
 SPREADS = sys.platform == "linux"
-
-
-class _Address(NamedTuple):
-    family: socket.AddressFamily
-    kind: socket.SocketKind
-    protocol: int
-    name: Any  # what the family takes
 
 
 @contextmanager
@@ -42,7 +35,7 @@ def listeners(host: str, port: int, count: int = 1) -> Iterator[list[socket.sock
     Raises:
         StartError: the address cannot be had, or somebody else listens there.
     """
-    address = _resolve(host, port)
+    address = resolve(host, port)
     with ExitStack() as stack:
         # First without sharing: with it, the port of another server could be had too.
         first = stack.enter_context(_bind(address, host, port))
@@ -73,30 +66,11 @@ def grpc_port(settings: Settings, *, shared: bool = False) -> Iterator[Settings]
         yield settings.model_copy(update={"grpc_port": port})
 
 
-def _resolve(host: str, port: int) -> _Address:
+def _bind(address: Address, host: str, port: int, *, shared: bool = False) -> socket.socket:
     try:
-        family, kind, protocol, _, name = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-    except (OSError, UnicodeError) as error:  # the latter of a name that no resolver would take
-        reason = getattr(error, "strerror", None) or "it is no host name"
-        raise StartError(f"FOLDSERVE_HOST={host}: {reason}") from None
-    return _Address(family, kind, protocol, name)
-
-
-def _bind(address: _Address, host: str, port: int, *, shared: bool = False) -> socket.socket:
-    listener: socket.socket | None = None
-    try:
-        listener = socket.socket(address.family, address.kind, address.protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if shared:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        listener.bind(address.name)
+        return bind(address, shared=shared)
     except OSError as error:
-        if listener is not None:
-            listener.close()
         raise StartError(
             f"cannot listen on {host} port {port}: {error.strerror};"
             " set FOLDSERVE_HOST and FOLDSERVE_PORT to an address that is free"
         ) from None
-    return listener

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from service.errors import StartError
+from service.machine.addresses import Address, bind, resolve
 
 
 @contextmanager
@@ -23,14 +24,14 @@ def reserved_port(host: str, port: int, *, shared: bool) -> Iterator[int]:
     Raises:
         StartError: the address cannot be had.
     """
-    family, address = _resolve(host, port)
-    with _bound(family, address, shared=False) as probe:  # refused if anybody listens there
-        address = probe.getsockname()
+    address = resolve(host, port)
+    with _bind(address, host, shared=False) as probe:  # refused if anybody listens there
+        address = address._replace(name=probe.getsockname())
     if not shared:
-        yield address[1]
+        yield address.name[1]
         return
-    with _bound(family, address, shared=True):
-        yield address[1]
+    with _bind(address, host, shared=True):
+        yield address.name[1]
 
 
 def target(host: str, port: int) -> str:
@@ -39,7 +40,7 @@ def target(host: str, port: int) -> str:
     Raises:
         StartError: the host cannot be resolved.
     """
-    family, (number, *_) = _resolve(host, port)
+    family, (number, *_) = resolve(host, port)
     return f"[{number}]:{port}" if family is socket.AF_INET6 else f"{number}:{port}"
 
 
@@ -51,27 +52,9 @@ def refusal(host: str, port: int, reason: str) -> StartError:
     )
 
 
-def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, int]]:
+def _bind(address: Address, host: str, *, shared: bool) -> socket.socket:
     try:
-        family, _, _, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-    except (OSError, UnicodeError) as error:  # the latter of a name that no resolver would take
-        reason = getattr(error, "strerror", None) or "it is no host name"
-        raise StartError(f"FOLDSERVE_HOST={host}: {reason}") from None
-    return family, (str(address[0]), port)
-
-
-def _bound(
-    family: socket.AddressFamily, address: tuple[str, int], *, shared: bool
-) -> socket.socket:
-    bound = socket.socket(family, socket.SOCK_STREAM)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        if shared:
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        bound.bind(address)
+        return bind(address, shared=shared)
     except OSError as error:
-        bound.close()
-        raise refusal(*address[:2], error.strerror or "it cannot be had") from None
-    return bound
+        port = address.name[1]
+        raise refusal(host, port, error.strerror or "it cannot be had") from None

@@ -9,6 +9,7 @@ import numpy as np
 import orjson
 
 from service.artifact.signature import DATATYPES, Array
+from service.inference.closeness import is_near
 from service.tuning.candidates import NotMeasured
 
 # Of the largest value of an output. Half precision and other kernels for other batches and
@@ -52,7 +53,7 @@ def agree(answer: Values, reference: Values, precision: str) -> bool:
     """
     tolerance = _INT8_TOLERANCE if precision == "int8" else _TOLERANCE
     return answer.keys() == reference.keys() and all(
-        _is_near(array, reference[name], tolerance) for name, array in answer.items()
+        is_near(array, reference[name], tolerance) for name, array in answer.items()
     )
 
 
@@ -80,13 +81,3 @@ def _tensors(outputs: list[dict[str, Any]], data: bytes) -> Values:
 def _elements(datatype: str, data: bytes) -> Array:
     """Return the values of a tensor in binary; of strings their bytes, which say as much."""
     return np.frombuffer(data, np.uint8 if datatype == "BYTES" else DATATYPES[datatype])
-
-
-def _is_near(array: Array, reference: Array, tolerance: float) -> bool:
-    if array.shape != reference.shape:
-        return False
-    if array.dtype.kind != "f":
-        return bool((array == reference).all())
-    finite = np.abs(reference[np.isfinite(reference)])
-    bound = tolerance * float(finite.max(initial=0))
-    return np.allclose(array, reference, rtol=0, atol=bound, equal_nan=True)
