@@ -23,5 +23,6 @@ def test_an_address_is_shared_by_those_who_say_so() -> None:
         address = resolve(*first.getsockname())
         with bind(address, shared=True) as second:
             assert second.getsockname() == first.getsockname()
+        first.listen()
         with pytest.raises(OSError, match="in use"):
             bind(address)
