@@ -25,7 +25,7 @@ from service.repository.entries import Entry
 from service.telemetry.observation import Observer
 from service.telemetry.timing import Timing
 from service.wire.encodings import compress
-from service.wire.inference_request import InferenceRequest, read_header_length
+from service.wire.inference_request import InferenceRequest, read_header_length, read_length
 from service.wire.inference_response import write_response
 
 log = structlog.get_logger()
@@ -104,7 +104,7 @@ class InPlaceLane:
         if not predictor.in_place or len(body) > self._service.settings.max_body_bytes:
             return False
         length = read_header_length(answer.fields.get(_HEADER_LENGTH), len(body))
-        if (len(body) if length is None else length) > SMALL_BODY:
+        if read_length(body, length) > SMALL_BODY:
             return False
         asked = predictor.reader.read(body, length)
         if asked.images is not None:

@@ -29,7 +29,7 @@ async def run(
     Args:
         exchange: of the request.
         predictor: of the model.
-        size: bytes of the text that is read; the bytes of tensors are only looked at.
+        size: bytes of the body that are read one by one.
         read: reads the body; blocks.
 
     Raises:

@@ -16,7 +16,7 @@ from service.api.documentation import add, add_unlisted, reference
 from service.api.exchange import Exchange, json_answer, service_of
 from service.api.inference import run, written
 from service.repository.metadata import model_metadata, server_metadata
-from service.wire.inference_request import read_header_length
+from service.wire.inference_request import read_header_length, read_length
 from service.wire.inference_response import write_response
 
 _HEADER_LENGTH = b"inference-header-content-length"
@@ -96,7 +96,7 @@ async def infer(exchange: Exchange) -> None:
         body = await exchange.read_body()
         length = read_header_length(exchange.header(_HEADER_LENGTH), len(body))
         read = functools.partial(predictor.reader.read, body, length)
-        size = len(body) if length is None else length
+        size = read_length(body, length)
         asked, outputs = await run(exchange, predictor, size, read)
         write = functools.partial(write_response, entry.name, entry.version, asked, outputs, labels)
         answer = await written(exchange, predictor, outputs, write)

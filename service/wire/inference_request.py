@@ -30,6 +30,9 @@ _MOST_DIGITS = 18
 
 _MICROSECOND = 1e-6
 
+# The one datatype whose elements are read one by one; an escape may hide its name.
+_TEXT_MARKS = (b"BYTES", b"\\")
+
 
 class InferenceRequest(NamedTuple):
     """A request of the Open Inference Protocol that fits a signature.
@@ -122,6 +125,23 @@ def read_header_length(value: bytes | None, body_length: int) -> int | None:
     if length > body_length:
         raise InvalidRequest(f"{HEADER_LENGTH} is {length}, the body has {body_length} bytes")
     return length
+
+
+def read_length(body: bytes, header_length: int | None) -> int:
+    """Return how many bytes of a body are read one by one, at most: its text.
+
+    What is behind the JSON is numbers, which are only looked at, unless the JSON speaks of texts
+    or images.
+
+    Args:
+        body: of a request.
+        header_length: of ``read_header_length``.
+    """
+    if header_length is None:
+        return len(body)
+    if any(body.find(mark, 0, header_length) >= 0 for mark in _TEXT_MARKS):
+        return len(body)
+    return header_length
 
 
 def _document(text: bytes | memoryview) -> dict[str, Any]:

@@ -262,3 +262,16 @@ async def test_an_integer_model_is_answered_too(tmp_path: Path) -> None:
     async with both(tmp_path) as served:
         reply = await served.ask(body)
     assert orjson.loads(reply.body)["outputs"][0]["data"] == [2, 4, 6]
+
+
+@pytest.mark.parametrize(("count", "taken"), [(10, True), (5000, False)])
+async def test_many_texts_behind_the_json_are_the_apps(
+    tmp_path: Path, count: int, taken: bool
+) -> None:
+    zoo.put(tmp_path, "same", 1, zoo.identity(TensorProto.STRING, ("batch", count)))
+    tensor = {"name": "x", "shape": [1, count], "datatype": "BYTES"}
+    text = orjson.dumps({"inputs": [tensor | {"parameters": {"binary_data_size": 4 * count}}]})
+    headers = {"Inference-Header-Content-Length": str(len(text))}
+    async with both(tmp_path) as same:
+        reply = same.offer(text + bytes(4 * count), "/v2/models/same/infer", headers)
+        assert (reply is not None) is taken

@@ -277,3 +277,20 @@ async def test_an_answer_that_no_thread_can_compress_goes_as_it_is(tmp_path: Pat
     assert answer.status_code == 200
     assert "content-encoding" not in answer.headers
     assert answer.json()["outputs"][0]["data"] == [0.0] * 15_000
+
+
+async def test_many_texts_behind_the_json_are_read_beside_the_event_loop(tmp_path: Path) -> None:
+    zoo.put(tmp_path, "same", 1, zoo.identity(TensorProto.STRING, ("batch", "n")))
+    app = create_app(settings(tmp_path))
+    decoder = service_of(app).decoder = CountingDecoder(1, 8)
+    async with running(app) as client:
+        for count in (10, 5000):
+            tensor = {"name": "x", "shape": [1, count], "datatype": "BYTES"}
+            stated = tensor | {"parameters": {"binary_data_size": 4 * count}}
+            body = orjson.dumps({"inputs": [stated]})
+            headers = {"Inference-Header-Content-Length": str(len(body))}
+            answer = await client.post(
+                "/v2/models/same/infer", content=body + bytes(4 * count), headers=headers
+            )
+            assert answer.json()["outputs"][0]["data"] == [""] * count
+    assert decoder.decoded == 1, "the larger body; its answer is few numbers"

@@ -1,6 +1,6 @@
 """ModelInfer: tensors and images of every kind, in and out."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,15 @@ from grpc import StatusCode  # type: ignore[import-untyped]
 from grpc.aio import AioRpcError  # type: ignore[import-untyped]
 from onnx import helper
 
+from service.images.decoding import Decoder
 from service.wire.binary import join_elements, split_elements
 from tests.clients import zoo
 from tests.clients.documents import datatype
 from tests.clients.zoo import Case
+from tests.service.apps import service_of
 from tests.service.pictures import grey
 from tests.service.rpc.clients import Client, arrays, failure, request, serving, tensor
-from tests.service.zoo import constant, graph_model, info, put
+from tests.service.zoo import constant, graph_model, identity, info, put
 
 pytestmark = pytest.mark.anyio
 
@@ -288,6 +290,28 @@ async def test_a_message_as_large_as_a_body_may_be_is_taken_and_no_larger(models
         with pytest.raises(AioRpcError) as caught:
             await client.infer("doubler", {"x": np.zeros((90, 3), np.float32)})
     assert failure(caught)[0] is StatusCode.RESOURCE_EXHAUSTED
+
+
+class CountingDecoder(Decoder):
+    decoded = 0
+
+    async def decode(self, work: Callable[[], Any], deadline: float) -> Any:
+        self.decoded += 1
+        return await super().decode(work, deadline)
+
+
+@pytest.mark.parametrize(("count", "decoded"), [(10, 0), (5000, 1)])
+async def test_many_texts_are_read_beside_the_event_loop(
+    tmp_path: Path, count: int, decoded: int
+) -> None:
+    put(tmp_path, "same", 1, identity(onnx.TensorProto.STRING, ("batch", "n")))
+    stated = [{"name": "x", "datatype": "BYTES", "shape": [1, count]}]
+    raw = [bytes(4 * count)]
+    async with serving(tmp_path) as client:
+        decoder = service_of(client.app).decoder = CountingDecoder(1, 8)
+        answer = await client.infer("same", {}, inputs=stated, raw_input_contents=raw)
+        assert answer.raw_output_contents == raw
+    assert decoder.decoded == decoded
 
 
 def wide() -> onnx.ModelProto:

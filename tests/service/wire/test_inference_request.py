@@ -12,6 +12,7 @@ from service.wire.inference_request import (
     InferenceRequest,
     read_document,
     read_header_length,
+    read_length,
     read_request,
 )
 from tests.service.wire.wire import (
@@ -291,3 +292,20 @@ def test_images_are_no_input_of_a_model_that_takes_none() -> None:
     document = {"inputs": [{"name": "x", "shape": [1], "datatype": "BYTES"}]}
     with pytest.raises(InvalidTensor, match=r"^inputs\[0\]\.datatype must be FP32"):
         read_document(document, one_input(), [memoryview(prefixed(b"jpeg"))], None)
+
+
+@pytest.mark.parametrize(
+    ("text", "counted"),
+    [
+        (b'{"datatype":"FP32"}', False),
+        (b'{"datatype":"BYTES"}', True),
+        (rb'{"datatype":"B\u0059TES"}', True),
+    ],
+)
+def test_texts_and_images_are_read_one_by_one_and_numbers_are_not(
+    text: bytes, counted: bool
+) -> None:
+    body = text + b"BYTES" * 10
+    assert read_length(body, len(text)) == (len(body) if counted else len(text))
+    assert read_length(body, None) == len(body)
+    assert read_length(body, 0) == 0
