@@ -16,9 +16,29 @@ from starlette.responses import JSONResponse, Response
 
 from service.api import schemas, triton_schemas, v1_schemas
 from service.api.problems import PLAIN_JSON, PROBLEM_JSON, protocol, title
-from service.errors import InternalError, ServiceError
+from service.errors import (
+    BodyTimeout,
+    BodyTooLarge,
+    DeadlineExceeded,
+    InferenceFailed,
+    InternalError,
+    InvalidEncoding,
+    ModelNotFound,
+    ModelNotReady,
+    NotReady,
+    OutputNotFinite,
+    QueueFull,
+    ServiceError,
+    ShuttingDown,
+    UnsupportedEncoding,
+    VersionNotFound,
+)
 
 Endpoint = Any  # FastAPI takes any callable
+# The errors of what many endpoints do: look a model up, read a body, run the model.
+LOOK_UP = (ModelNotFound, VersionNotFound, ModelNotReady, NotReady)
+READ_BODY = (BodyTooLarge, BodyTimeout, UnsupportedEncoding, InvalidEncoding)
+RUN = (QueueFull, InferenceFailed, OutputNotFinite, ShuttingDown, DeadlineExceeded)
 _REFERENCE = "#/components/schemas/{model}"
 _PARAMETERS = {
     "name": "A model of the repository.",

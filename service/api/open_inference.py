@@ -12,7 +12,7 @@ from starlette.responses import Response
 from service import errors
 from service.api import schemas
 from service.api.direct import add_direct
-from service.api.documentation import add, add_unlisted, reference
+from service.api.documentation import LOOK_UP, READ_BODY, RUN, add, add_unlisted, reference
 from service.api.exchange import Exchange, json_answer, service_of
 from service.api.inference import run, written
 from service.repository.metadata import model_metadata, server_metadata
@@ -21,22 +21,14 @@ from service.wire.inference_response import write_response
 
 _HEADER_LENGTH = b"inference-header-content-length"
 
-_LOOK_UP = (errors.ModelNotFound, errors.VersionNotFound, errors.ModelNotReady, errors.NotReady)
 _INFER = (
-    *_LOOK_UP,
+    *LOOK_UP,
     errors.InvalidJSON,
     errors.InvalidRequest,
     errors.InvalidTensor,
     errors.BatchTooLarge,
-    errors.BodyTooLarge,
-    errors.BodyTimeout,
-    errors.UnsupportedEncoding,
-    errors.InvalidEncoding,
-    errors.QueueFull,
-    errors.InferenceFailed,
-    errors.OutputNotFinite,
-    errors.ShuttingDown,
-    errors.DeadlineExceeded,
+    *READ_BODY,
+    *RUN,
 )
 _BODY = {
     "application/json": {"schema": reference(schemas.InferenceRequest)},
@@ -57,8 +49,8 @@ def add_endpoints(app: FastAPI) -> None:
     add(app, "GET", "/v2", server, answer=schemas.ServerMetadata)
     add_unlisted(app, "/v2/", server)
     for prefix in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}"):
-        add(app, "GET", prefix, metadata, answer=schemas.ModelMetadata, errors=_LOOK_UP)
-        add(app, "GET", f"{prefix}/ready", ready, answer=schemas.ModelReady, errors=_LOOK_UP)
+        add(app, "GET", prefix, metadata, answer=schemas.ModelMetadata, errors=LOOK_UP)
+        add(app, "GET", f"{prefix}/ready", ready, answer=schemas.ModelReady, errors=LOOK_UP)
         add_direct(
             app,
             f"{prefix}/infer",

@@ -7,6 +7,7 @@ from starlette.datastructures import QueryParams
 from service import errors
 from service.api import schemas
 from service.api.direct import add_direct
+from service.api.documentation import LOOK_UP, READ_BODY, RUN
 from service.api.exchange import Exchange
 from service.api.multipart import FIELD, file_part, is_multipart
 
@@ -31,25 +32,15 @@ _TOP_K = {
     "schema": {"type": "integer", "minimum": 1, "maximum": 999_999},
 }
 _ERRORS = (
+    *LOOK_UP,
+    *READ_BODY,
     errors.InvalidMultipart,
     errors.InvalidImage,
-    errors.ModelNotFound,
-    errors.VersionNotFound,
-    errors.BodyTooLarge,
-    errors.BodyTimeout,
     errors.ImageTooLarge,
-    errors.UnsupportedEncoding,
-    errors.InvalidEncoding,
     errors.UnsupportedImage,
     errors.InvalidParameter,
     errors.ModelTakesNoImages,
-    errors.QueueFull,
-    errors.InferenceFailed,
-    errors.OutputNotFinite,
-    errors.ModelNotReady,
-    errors.NotReady,
-    errors.ShuttingDown,
-    errors.DeadlineExceeded,
+    *RUN,
 )
 # Bytes of an image that is answered before its client could go away.
 _SMALL_IMAGE = 4096

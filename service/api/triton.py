@@ -13,20 +13,12 @@ from starlette.responses import Response
 
 from service import errors, management
 from service.api import triton_schemas as schemas
-from service.api.documentation import add, reference
+from service.api.documentation import LOOK_UP, READ_BODY, add, reference
 from service.api.exchange import json_answer, read_body, service_of
 from service.errors import InvalidJSON, InvalidRequest
 from service.lifecycle import Service
 
-_LOOK_UP = (errors.ModelNotFound, errors.VersionNotFound, errors.ModelNotReady, errors.NotReady)
-_BODY = (
-    errors.InvalidJSON,
-    errors.InvalidRequest,
-    errors.BodyTooLarge,
-    errors.BodyTimeout,
-    errors.UnsupportedEncoding,
-    errors.InvalidEncoding,
-)
+_BODY = (errors.InvalidJSON, errors.InvalidRequest, *READ_BODY)
 _CONTROL = (errors.ControlPlaneOff, errors.ModelNotFound, errors.LoadFailed, errors.NotReady)
 
 
@@ -36,8 +28,8 @@ def add_endpoints(app: FastAPI) -> None:
     # Before the endpoint of a model: "stats" would be one.
     add(app, "GET", "/v2/models/stats", all_stats, answer=statistics, errors=(errors.NotReady,))
     for prefix in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}"):
-        add(app, "GET", f"{prefix}/config", config, answer=schemas.ModelConfig, errors=_LOOK_UP)
-        add(app, "GET", f"{prefix}/stats", stats, answer=statistics, errors=_LOOK_UP)
+        add(app, "GET", f"{prefix}/config", config, answer=schemas.ModelConfig, errors=LOOK_UP)
+        add(app, "GET", f"{prefix}/stats", stats, answer=statistics, errors=LOOK_UP)
     add(
         app,
         "POST",

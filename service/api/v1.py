@@ -14,7 +14,7 @@ from starlette.responses import Response
 from service import errors
 from service.api import v1_schemas as schemas
 from service.api.direct import add_direct
-from service.api.documentation import add, reference
+from service.api.documentation import LOOK_UP, READ_BODY, RUN, add, reference
 from service.api.exchange import Exchange, json_answer, service_of
 from service.api.inference import run, written
 from service.repository.entries import Entry
@@ -23,8 +23,7 @@ from service.wire.v1_response import write_v1_response
 
 _KNOWN = (errors.ModelNotFound, errors.VersionNotFound, errors.NotReady)
 _PREDICT = (
-    *_KNOWN,
-    errors.ModelNotReady,
+    *LOOK_UP,
     errors.InvalidJSON,
     errors.InvalidRequest,
     errors.InvalidTensor,
@@ -32,15 +31,8 @@ _PREDICT = (
     errors.InvalidImage,
     errors.UnsupportedImage,
     errors.ImageTooLarge,
-    errors.BodyTooLarge,
-    errors.BodyTimeout,
-    errors.UnsupportedEncoding,
-    errors.InvalidEncoding,
-    errors.QueueFull,
-    errors.InferenceFailed,
-    errors.OutputNotFinite,
-    errors.ShuttingDown,
-    errors.DeadlineExceeded,
+    *READ_BODY,
+    *RUN,
 )
 _BODY = {"application/json": {"schema": reference(schemas.V1Request)}}
 
