@@ -151,7 +151,8 @@ class Predictor:
             ContentError, CapacityError: as the decoder says of the first that fails.
         """
         spec = self._image_input()
-        if self.batches and len(images) > self._max_batch_size:
+        # Also where a request is a run of its own: a small file becomes a large tensor.
+        if len(images) > self._max_batch_size:
             raise BatchTooLarge(
                 f"the request has {len(images)} images, a run takes {self._max_batch_size}"
             )

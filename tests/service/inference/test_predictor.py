@@ -254,10 +254,11 @@ async def test_a_large_photograph_is_decoded_smaller_where_that_is_chosen(
     assert np.abs(tensors["input"][0] - exact).max() <= 2
 
 
+@pytest.mark.parametrize("batches", [True, False])
 async def test_more_images_than_a_run_takes_are_refused_before_they_are_decoded(
-    brightness: Model,
+    brightness: Model, batches: bool
 ) -> None:
-    async with predicting(brightness) as predictor:
+    async with predicting(brightness, batches=batches) as predictor:
         with pytest.raises(BatchTooLarge, match="5 images, a run takes 4"):
             await predictor.image_tensors([b"no image"] * 5, Timing(), predictor.deadline())
 
