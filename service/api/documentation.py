@@ -20,9 +20,11 @@ from service.errors import (
     BodyTimeout,
     BodyTooLarge,
     DeadlineExceeded,
+    ImageTooLarge,
     InferenceFailed,
     InternalError,
     InvalidEncoding,
+    InvalidImage,
     ModelNotFound,
     ModelNotReady,
     NotReady,
@@ -31,15 +33,18 @@ from service.errors import (
     ServiceError,
     ShuttingDown,
     UnsupportedEncoding,
+    UnsupportedImage,
     VersionNotFound,
 )
 
 Endpoint = Any  # FastAPI takes any callable
-# The errors of what many endpoints do: look a model up, read a body, run the model.
+# The errors of what many endpoints do: look a model up, read a body, decode images, run the model.
 LOOK_UP = (ModelNotFound, VersionNotFound, ModelNotReady, NotReady)
 READ_BODY = (BodyTooLarge, BodyTimeout, UnsupportedEncoding, InvalidEncoding)
+DECODE = (InvalidImage, UnsupportedImage, ImageTooLarge)
 RUN = (QueueFull, InferenceFailed, OutputNotFinite, ShuttingDown, DeadlineExceeded)
 _REFERENCE = "#/components/schemas/{model}"
+_TEXT = {"schema": {"type": "string"}}
 _PARAMETERS = {
     "name": "A model of the repository.",
     "version": "One of the model's versions.",
@@ -58,6 +63,7 @@ def add(
     body: dict[str, Any] | None = None,
     body_required: bool = True,
     response_class: type[Response] = JSONResponse,
+    other_answers: dict[str, Any] | None = None,
 ) -> None:
     """Add one endpoint to the app, with everything that its page says.
 
@@ -72,11 +78,12 @@ def add(
         body: OpenAPI content of the request body.
         body_required: whether it may not be empty.
         response_class: of a 200 that is not JSON.
+        other_answers: what else OpenAPI is told of a 200: its headers, its other content.
     """
     extra: dict[str, Any] = {"parameters": [*_path_parameters(path), *query]}
     if body is not None:
         extra["requestBody"] = {"required": body_required, "content": body}
-    success: dict[str, Any] = {"description": "The answer."}
+    success: dict[str, Any] = {"description": "The answer.", **(other_answers or {})}
     if answer is not None:
         success["model"] = answer
     app.add_api_route(
@@ -162,6 +169,7 @@ def _error_responses(
     return {
         status: {
             "description": "; ".join(f"`{each.code}`: {title(each)}" for each in group),
+            "headers": {name: _TEXT for each in group for name in each.headers},
             "content": content,
         }
         for status, group in sorted(by_status.items())

@@ -12,14 +12,22 @@ from starlette.responses import Response
 from service import errors
 from service.api import schemas
 from service.api.direct import add_direct
-from service.api.documentation import LOOK_UP, READ_BODY, RUN, add, add_unlisted, reference
+from service.api.documentation import (
+    DECODE,
+    LOOK_UP,
+    READ_BODY,
+    RUN,
+    add,
+    add_unlisted,
+    reference,
+)
 from service.api.exchange import Exchange, json_answer, service_of
 from service.api.inference import run, written
 from service.repository.metadata import model_metadata, server_metadata
-from service.wire.inference_request import read_header_length, read_length
+from service.wire.inference_request import HEADER_LENGTH, read_header_length, read_length
 from service.wire.inference_response import write_response
 
-_HEADER_LENGTH = b"inference-header-content-length"
+_HEADER_LENGTH = HEADER_LENGTH.lower().encode()
 
 _INFER = (
     *LOOK_UP,
@@ -28,14 +36,23 @@ _INFER = (
     errors.InvalidTensor,
     errors.BatchTooLarge,
     *READ_BODY,
+    *DECODE,
     *RUN,
 )
-_BODY = {
-    "application/json": {"schema": reference(schemas.InferenceRequest)},
-    "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+_BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+_BODY = {"application/json": {"schema": reference(schemas.InferenceRequest)}, **_BYTES}
+_BINARY_ANSWER = {
+    "content": _BYTES,
+    "headers": {
+        HEADER_LENGTH: {
+            "description": "Bytes of the JSON, behind which the bytes of the tensors stand; absent"
+            " where all is JSON.",
+            "schema": {"type": "integer", "minimum": 1},
+        }
+    },
 }
 _BINARY = {
-    "name": "Inference-Header-Content-Length",
+    "name": HEADER_LENGTH,
     "in": "header",
     "required": False,
     "description": "Bytes of the JSON, behind which the bytes of the tensors stand; 0: the body is"
@@ -59,6 +76,7 @@ def add_endpoints(app: FastAPI) -> None:
             errors=_INFER,
             query=[_BINARY],
             body=_BODY,
+            other_answers=_BINARY_ANSWER,
         )
 
 

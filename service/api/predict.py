@@ -7,7 +7,7 @@ from starlette.datastructures import QueryParams
 from service import errors
 from service.api import schemas
 from service.api.direct import add_direct
-from service.api.documentation import LOOK_UP, READ_BODY, RUN
+from service.api.documentation import DECODE, LOOK_UP, READ_BODY, RUN
 from service.api.exchange import Exchange
 from service.api.multipart import FIELD, file_part, is_multipart
 
@@ -35,9 +35,7 @@ _ERRORS = (
     *LOOK_UP,
     *READ_BODY,
     errors.InvalidMultipart,
-    errors.InvalidImage,
-    errors.ImageTooLarge,
-    errors.UnsupportedImage,
+    *DECODE,
     errors.InvalidParameter,
     errors.ModelTakesNoImages,
     *RUN,

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from service import errors
 from service.api import v1_schemas as schemas
 from service.api.direct import add_direct
-from service.api.documentation import LOOK_UP, READ_BODY, RUN, add, reference
+from service.api.documentation import DECODE, LOOK_UP, READ_BODY, RUN, add, reference
 from service.api.exchange import Exchange, json_answer, service_of
 from service.api.inference import run, written
 from service.repository.entries import Entry
@@ -28,9 +28,7 @@ _PREDICT = (
     errors.InvalidRequest,
     errors.InvalidTensor,
     errors.BatchTooLarge,
-    errors.InvalidImage,
-    errors.UnsupportedImage,
-    errors.ImageTooLarge,
+    *DECODE,
     *READ_BODY,
     *RUN,
 )

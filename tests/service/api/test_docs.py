@@ -162,6 +162,34 @@ async def test_the_protocols_errors_are_described_in_its_shape(client: httpx.Asy
     assert body == {"$ref": "#/components/schemas/InferenceRequest"}
 
 
+async def test_an_answer_of_bytes_and_its_header_are_described(client: httpx.AsyncClient) -> None:
+    operation = (await openapi(client))["paths"]["/v2/models/{name}/infer"]["post"]
+    described = operation["responses"]["200"]
+    answer = await client.post(
+        "/v2/models/doubler/infer",
+        content=b"\0" * 12,
+        headers={"Inference-Header-Content-Length": "0"},
+    )
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] in described["content"]
+    assert described["content"].keys() == {"application/json", "application/octet-stream"}
+    (header,) = described["headers"]
+    assert header in answer.headers
+    assert operation["responses"]["429"]["headers"].keys() == {"Retry-After"}
+
+
+@pytest.mark.parametrize(
+    "path", ["/models/{name}/predict", "/v2/models/{name}/infer", "/v1/models/{name}:predict"]
+)
+async def test_wherever_images_may_come_their_errors_are_described(
+    client: httpx.AsyncClient, path: str
+) -> None:
+    responses = (await openapi(client))["paths"][path]["post"]["responses"]
+    for status, code in (("400", "invalid_image"), ("415", "unsupported_image")):
+        assert f"`{code}`" in responses[status]["description"]
+    assert "`image_too_large`" in responses["413"]["description"]
+
+
 @pytest.mark.parametrize(
     ("path", "document"),
     [
