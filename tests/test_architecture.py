@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 PACKAGES = ("service", "training", "export")
+FOLDERS = (*PACKAGES, "benchmarks", "tests")
+KEPT = (".py", ".txt", ".lua", ".json", ".toml", ".proto")  # what is written by hand
 LONGEST_MODULE = 300  # lines; a longer one holds two ideas
 SAYS_NOTHING = {"utils", "helpers", "common", "base", "core", "misc"}
 
@@ -101,6 +103,34 @@ def test_every_module_holds_one_idea_and_says_which(root: Path) -> None:
         lines = path.read_text().splitlines()
         assert len(lines) <= LONGEST_MODULE, f"{path} has {len(lines)} lines"
         assert path.stem not in SAYS_NOTHING, path
+
+
+def hidden(folder: Path) -> list[str]:
+    """The sources of a checkout that git ignores, and ruff with it."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--others", "--ignored", "--exclude-standard", "--", *FOLDERS],  # noqa: S607
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [path for path in listed.stdout.splitlines() if path.endswith(KEPT)]
+
+
+def test_no_pattern_of_git_hides_a_source(root: Path) -> None:
+    if not (root / ".git").exists():
+        pytest.skip("no checkout")
+    assert hidden(root) == []
+
+
+def test_the_check_for_hidden_sources_can_fail(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)  # noqa: S607
+    (tmp_path / ".gitignore").write_text("peers/\n")
+    for name in ("app.py", "app.txt", "app.pyc"):
+        file = tmp_path / "benchmarks/peers" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    assert hidden(tmp_path) == ["benchmarks/peers/app.py", "benchmarks/peers/app.txt"]
 
 
 def test_only_one_module_loads_weights_with_torch(root: Path) -> None:
