@@ -42,7 +42,7 @@ def add_endpoints(app: FastAPI) -> None:
     """Add the endpoints of this module."""
     add(app, "GET", "/v1/models", models, answer=schemas.V1Models, errors=(errors.NotReady,))
     for prefix in ("/v1/models/{name}", "/v1/models/{name}/versions/{version}"):
-        add(app, "GET", prefix, status, answer=schemas.V1Status, errors=_KNOWN)
+        # Before the endpoint of a model, whose path has room for the colon and what is behind it.
         add_direct(
             app,
             f"{prefix}:predict",
@@ -51,6 +51,7 @@ def add_endpoints(app: FastAPI) -> None:
             errors=_PREDICT,
             body=_BODY,
         )
+        add(app, "GET", prefix, status, answer=schemas.V1Status, errors=_KNOWN)
 
 
 async def models(request: Request) -> Response:

@@ -104,3 +104,11 @@ async def test_the_state_of_a_model_suits_both_protocols(models: Path) -> None:
     assert broken["status"]["error_code"] == "UNKNOWN"
     assert "Protobuf parsing failed" in broken["status"]["error_message"]
     assert missing.status_code == 404
+
+
+@pytest.mark.parametrize("path", ["doubler", "doubler/versions/12"])
+async def test_the_prediction_of_a_model_is_only_posted(
+    client: httpx.AsyncClient, path: str
+) -> None:
+    refused = await client.delete(f"/v1/models/{path}:predict")
+    assert (refused.status_code, refused.headers["allow"]) == (405, "POST")
