@@ -58,20 +58,21 @@ def read_infer(
     # One more than there can be is enough to tell what is wrong with it.
     inputs = message.inputs[: len(signature.inputs) + 1]
     outputs = message.outputs[: len(signature.outputs) + 1]
+    sizes = max((len(spec.shape) for spec in signature.inputs), default=0) + 1
     document = {
         "id": message.id or None,
         "parameters": _parameters("", message),
-        "inputs": [_input(f"inputs[{i}]", tensor) for i, tensor in enumerate(inputs)],
+        "inputs": [_input(f"inputs[{i}]", tensor, sizes) for i, tensor in enumerate(inputs)],
         "outputs": [_output(f"outputs[{i}]", output) for i, output in enumerate(outputs)],
     }
     return read_document(document, signature, _contents(message, inputs), image)
 
 
-def _input(field: str, tensor: Message) -> dict[str, Any]:
+def _input(field: str, tensor: Message, sizes: int) -> dict[str, Any]:
     found = {
         "name": tensor.name,
         "datatype": tensor.datatype,
-        "shape": list(tensor.shape),
+        "shape": tensor.shape[:sizes],
         "parameters": _parameters(field, tensor),
     }
     read_parameters(field, found)  # none changes how the values are read, or it is refused

@@ -1,6 +1,7 @@
 """Messages of any bytes at all: what is no request is refused in words."""
 
 import time
+import tracemalloc
 from contextlib import suppress
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from service.artifact.signature import Signature, TensorSpec
-from service.errors import InvalidRequest, ServiceError
+from service.errors import InvalidRequest, InvalidTensor, ServiceError
 from service.rpc.fields import MOST_PARTS, check_parts
 from service.rpc.messages import protocol
 from service.rpc.reading import read_infer
@@ -90,3 +91,16 @@ def test_more_parameters_than_any_client_has_are_refused() -> None:
     inputs = [{"name": "x", "parameters": parameters}]
     with pytest.raises(InvalidRequest, match=r"^inputs\[0\].parameters has more than"):
         read_infer(Request(inputs=inputs), SIGNATURE, None)
+
+
+def test_a_shape_of_a_million_sizes_is_refused_without_a_copy() -> None:
+    tensor = {"name": "x", "datatype": "FP32", "shape": [1] * 10**6}
+    message = Request(inputs=[tensor, {"name": "i"}], raw_input_contents=[b"", b""])
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidTensor, match=r"inputs\[0\].shape must be a list of 2 sizes"):
+            read_infer(message, SIGNATURE, None)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 10**6, "less than a byte for each"
