@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import grpc  # type: ignore[import-untyped]
 import pytest
@@ -204,28 +205,45 @@ def test_the_train_profile_makes_the_model_that_the_service_then_serves(
     assert predicted_label(compose, root) == "7"
 
 
+@pytest.mark.usefixtures("container")
 def test_a_request_under_way_is_answered_when_the_service_is_stopped(
-    compose: Compose, container: str, root: Path
+    compose: Compose, root: Path
 ) -> None:
+    container = fresh(compose)
     image = (root / "tests/data/digit_7.png").read_bytes()
     host, port = compose("port", "service", "8000").strip().split(":")
-    head = f"POST /models/digits/predict HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(image)}"
-    with socket.create_connection((host, int(port)), timeout=60) as client:
-        # The answer to the first request says that the second has a worker.
-        client.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        assert b" 200 " in client.recv(65536)
-        client.sendall(f"{head}\r\nExpect: 100-continue\r\n\r\n".encode())
-        assert b" 100 " in client.recv(65536)
+    lines = ("POST /models/digits/predict HTTP/1.1", "Host: localhost", "Expect: 100-continue")
+    head = "\r\n".join((*lines, f"Content-Length: {len(image)}", "", ""))
+    with (
+        socket.create_connection((host, int(port)), timeout=60) as client,
+        client.makefile("rb") as answers,
+    ):
+        client.sendall(head.encode())
+        assert status(answers) == 100  # a worker reads the request
         client.sendall(image[:10])
         assert docker("kill", "--signal", "TERM", container).returncode == 0
-        draining(container)
+        wait_for_line(container, "draining")
         client.sendall(image[10:])
-        assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
+        assert status(answers) == 200
     assert docker("wait", container).stdout.strip() == "0"
 
 
-def draining(container: str) -> None:
-    """Wait for the log to say so."""
+def fresh(compose: Compose) -> str:
+    """A container of the service that has no past."""
+    compose("up", "--detach", "--force-recreate", "--wait", "--wait-timeout", "60", "service")
+    return compose("ps", "--quiet", "service").strip()
+
+
+def status(answers: BinaryIO) -> int:
+    """The status of the next answer, whose head is read."""
+    found = int(answers.readline().split()[1])
+    while answers.readline().strip():
+        pass
+    return found
+
+
+def wait_for_line(container: str, text: str) -> None:
+    """Return as soon as the log has such a line."""
     with subprocess.Popen(
         ["docker", "logs", "--follow", container],  # noqa: S607 - docker is found on the PATH
         stdout=subprocess.PIPE,
@@ -233,13 +251,13 @@ def draining(container: str) -> None:
         text=True,
     ) as log:
         assert log.stdout is not None
-        assert any("draining" in line for line in log.stdout)
+        assert any(text in line for line in log.stdout)
         log.kill()
 
 
+@pytest.mark.usefixtures("container")
 def test_the_service_ends_cleanly_when_it_is_stopped(compose: Compose) -> None:
-    compose("up", "--detach", "--wait", "--wait-timeout", "60", "service")
-    container = compose("ps", "--quiet", "service").strip()
+    container = fresh(compose)
     compose("stop", "service")
     state = docker("inspect", "--format", "{{.State.ExitCode}} {{.State.OOMKilled}}", container)
     assert state.stdout.split() == ["0", "false"]
