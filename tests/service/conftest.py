@@ -1,11 +1,13 @@
 """What the service's tests share."""
 
+import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+import structlog
 
 from tests.service import zoo
 from tests.service.apps import serving
@@ -15,6 +17,16 @@ from tests.service.apps import serving
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.upper().startswith("FOLDSERVE_")]:
         monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def _logs_as_before() -> Iterator[None]:
+    handlers, level = logging.root.handlers[:], logging.root.level
+    yield
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
+    logging.getLogger("uvicorn.error").filters.clear()
+    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -40,6 +40,7 @@ def test_output_without_the_script_s_line_says_what_went_wrong():
         parse("unable to connect to 127.0.0.1:1 Connection refused\n")
 
 
+@pytest.mark.usefixtures("_wrk")
 def test_wrk_sends_what_the_files_hold_in_turns(tmp_path):
     seen: set[bytes] = set()
 
@@ -56,6 +57,7 @@ def test_wrk_sends_what_the_files_hold_in_turns(tmp_path):
     assert 0 < load.p50_ms <= load.p99_ms
 
 
+@pytest.mark.usefixtures("_wrk")
 def test_wrk_tells_other_statuses_apart(tmp_path):
     with serving(lambda _: Reply(b"", status=503)) as port:
         load = closed_loop(port, written(tmp_path, port, b"x"), clients=1, seconds=1)

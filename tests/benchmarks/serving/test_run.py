@@ -33,6 +33,7 @@ def options(tmp_path: Path, *servers: str) -> Options:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("_wrk")
 def test_a_round_of_our_own_server(root, tmp_path):
     choices = ["--servers=ours", "--models=digits", "--clients=1,open"]
     choices += ["--rounds=1", "--seconds=1"]

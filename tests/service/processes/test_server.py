@@ -12,7 +12,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-import structlog
 from typer.testing import CliRunner
 
 from service.command_line import cli
@@ -24,22 +23,14 @@ from tests.service import zoo
 from tests.service.apps import settings
 from tests.service.servers import found, taken_port
 
+pytestmark = pytest.mark.usefixtures("_logs_as_before")
+
 
 @pytest.fixture(autouse=True)
 def _late_signals_do_no_harm() -> Iterator[None]:
     before = signal.signal(signal.SIGTERM, lambda *_: None)
     yield
     signal.signal(signal.SIGTERM, before)
-
-
-@pytest.fixture(autouse=True)
-def _logs_as_before() -> Iterator[None]:
-    handlers, level = logging.root.handlers[:], logging.root.level
-    yield
-    logging.root.handlers[:] = handlers
-    logging.root.setLevel(level)
-    logging.getLogger("uvicorn.error").filters.clear()
-    structlog.reset_defaults()
 
 
 class Operator:
