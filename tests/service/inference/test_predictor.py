@@ -263,6 +263,14 @@ async def test_more_images_than_a_run_takes_are_refused_before_they_are_decoded(
             await predictor.image_tensors([b"no image"] * 5, Timing(), predictor.deadline())
 
 
+async def test_the_time_of_images_is_added_to_that_of_their_request(brightness: Model) -> None:
+    timing = Timing()
+    timing.decode_s = 5.0
+    async with predicting(brightness) as predictor:
+        await predictor.image_tensors([grey(0)], timing, predictor.deadline())
+    assert timing.decode_s > 5.0
+
+
 async def test_one_bad_image_of_several_fails_the_request(brightness: Model) -> None:
     async with predicting(brightness) as predictor:
         images = [grey(0), b"no image", grey(255)]
