@@ -6,7 +6,7 @@ requests and answers against them.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
 
 from service.artifact.manifest import ManifestV1, ManifestV2
 
@@ -152,7 +152,7 @@ class RequestInput(OpenDocument):
     """One input tensor."""
 
     name: str
-    shape: list[int]
+    shape: list[NonNegativeInt]
     datatype: str = Field(examples=["FP32"])
     data: list[Any] = Field(description="Values in row-major order, flat or nested.")
     parameters: Parameters | None = None

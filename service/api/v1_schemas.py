@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from service.api.schemas import Document, OpenDocument
 
@@ -10,8 +10,16 @@ from service.api.schemas import Document, OpenDocument
 class V1Request(OpenDocument):
     """Either `instances` or `inputs`; bytes, such as a picture's, are `{"b64": "…"}`."""
 
-    instances: list[Any] | None = Field(
-        None, description="Rows: values of the one input, or objects of all inputs by name."
+    # A member that is null is there.
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={"oneOf": [{"required": ["instances"]}, {"required": ["inputs"]}]},
+    )
+
+    instances: list[Any] = Field(
+        [],
+        min_length=1,
+        description="Rows: values of the one input, or objects of all inputs by name.",
     )
     inputs: Any = Field(None, description="The one input, or an object of all inputs by name.")
     signature_name: str | None = Field(None, description="Makes no difference.")

@@ -144,6 +144,20 @@ async def test_the_example_of_a_request_is_one_that_is_answered(client: httpx.As
     assert answer.json()["outputs"][0]["data"] == [2, 5, 6]
 
 
+async def test_the_form_of_a_request_is_described_as_it_is_checked(
+    client: httpx.AsyncClient,
+) -> None:
+    documents = (await openapi(client))["components"]["schemas"]
+    assert documents["RequestInput"]["properties"]["shape"]["items"]["minimum"] == 0
+    v1 = documents["V1Request"]
+    assert v1["oneOf"] == [{"required": ["instances"]}, {"required": ["inputs"]}]
+    assert v1["properties"]["instances"]["minItems"] == 1
+    refused: list[dict[str, Any]] = [{}, {"instances": []}, {"instances": [[1, 2, 3]], "inputs": 1}]
+    for body in refused:
+        answer = await client.post("/v1/models/doubler:predict", json=body)
+        assert answer.status_code == 400
+
+
 async def test_the_metrics_are_described_as_text(client: httpx.AsyncClient) -> None:
     operation = (await openapi(client))["paths"]["/metrics"]["get"]
     assert operation["responses"]["200"]["content"].keys() == {"text/plain"}
