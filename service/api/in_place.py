@@ -73,6 +73,11 @@ class InPlaceLane:
         self._service = service
         self._observer = observer
 
+    @staticmethod
+    def may_take(url: bytes) -> bool:
+        """Return whether a request is worth holding until its body is there."""
+        return url.startswith(b"/v2/models/") and url.endswith(b"/infer")
+
     def take(
         self, url: bytes, headers: Sequence[tuple[bytes, bytes]], body: bytes, reply: Reply
     ) -> bool:
@@ -90,9 +95,10 @@ class InPlaceLane:
         fields = dict(headers)
         if len(fields) != len(headers) or b"content-encoding" in fields:
             return False
-        answer = _Answer(self._observer, reply, url, fields)
+        name, version = match.groups()
+        route = _ROUTE if version is None else _VERSION_ROUTE
+        answer = _Answer(self._observer, reply, url, route, fields)
         try:
-            name, version = match.groups()
             text = None if version is None else version.decode()
             entry, predictor = self._service.repository.serving(name.decode(), text)
             return self._offer(entry, predictor, body, answer)
@@ -125,6 +131,7 @@ class _Answer:
         "_observer",
         "_predictor",
         "_reply",
+        "_route",
         "_rows",
         "_sent",
         "_timing",
@@ -133,13 +140,20 @@ class _Answer:
     )
 
     def __init__(
-        self, observer: Observer, reply: Reply, url: bytes, fields: Mapping[bytes, bytes]
+        self,
+        observer: Observer,
+        reply: Reply,
+        url: bytes,
+        route: str,
+        fields: Mapping[bytes, bytes],
     ) -> None:
         self.fields = fields
         self._began = time.monotonic()
         self._observer = observer
         self._reply = reply
         self._url = url
+        self._route = route
+        self._rows = 0
         self._timing = Timing()
         self._predictor: Predictor | None = None
         self._sent = False
@@ -194,9 +208,8 @@ class _Answer:
         self._reply.send(status, head, body)
         if self._predictor is not None:
             self._predictor.metrics.request(self._timing, self._rows, status == _OK)
-        route = _VERSION_ROUTE if b"/versions/" in self._url else _ROUTE
         seconds = time.monotonic() - self._began
-        self._observer.record("POST", self._url.decode(), route, status, request_id, seconds)
+        self._observer.record("POST", self._url.decode(), self._route, status, request_id, seconds)
 
     def _request_id(self) -> str:
         offered = self.fields.get(b"x-request-id")

@@ -1,13 +1,16 @@
-"""One HTTP/1.1 connection: uvicorn's, with a bound on heads and the in-place lane.
+"""One HTTP/1.1 connection: uvicorn's, with bounds and the in-place lane.
 
-- Its parser keeps a request line and headers of any length in memory until they end: here a
-  head has a bound.
+- Its parser keeps heads and trailers of any length in memory until they end, and waits for them
+  for ever: here they have a bound, and a head has as long as a connection may be idle.
+- Its parser takes no body of a request that offers an upgrade, as Java's client does with each
+  first one (``h2c``), and reads it as the next request: here the offer is overlooked.
 - A POST whose body comes with its head, in one read of the socket, is offered to the lane; the
   app gets every other request, and those that the lane does not take.
 """
 
 from typing import Any
 
+from httptools import HttpParserError, HttpParserUpgrade
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
     HttpToolsProtocol,
@@ -26,25 +29,51 @@ class Connection(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._lane: InPlaceLane = self.app.state.in_place_lane
-        self._in_head = True
-        self._head_bytes = 0
+        self._unfinished_bytes = 0  # since a head or a piece of a body was complete
+        self._fields: list[tuple[bytes, bytes]] = []
         self._held: list[bytes] | None = None  # the body of a request that nobody has yet
+        self._offered: bytes | None = None  # the head of an upgrade, as one without it
+
+    def connection_made(self, transport: Any) -> None:
+        """Begin to wait for the first head."""
+        super().connection_made(transport)
+        self.timeout_keep_alive_task = self.loop.call_later(
+            self.timeout_keep_alive, self.timeout_keep_alive_handler
+        )
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget everything; a timer would keep a connection that was reset."""
+        super().connection_lost(exc)
+        self._unset_keepalive_if_required()
 
     def data_received(self, data: bytes) -> None:
         """Take what one read of the socket brought."""
-        if self._in_head and self._head_bytes > LARGEST_HEAD:
+        if self._unfinished_bytes > LARGEST_HEAD:
             if not self.transport.is_closing():
                 self.send_400_response("The head of the request is too large.")
             return
-        # What of it belongs to a body, or to the next head, is not known before it is parsed.
-        self._head_bytes += len(data)
-        super().data_received(data)
-        if self._held is not None:  # more of it is to come
-            self._give_to_app()
+        # What of it is complete is not known before it is parsed.
+        self._unfinished_bytes += len(data)
+        try:
+            self._feed(data)
+        except HttpParserError:
+            self._held = None
+            self.logger.warning("Invalid HTTP request received.")
+            self.send_400_response("Invalid HTTP request received.")
+        else:
+            if self._held is not None:  # more of it is to come
+                self._give_to_app()
 
     def on_headers_complete(self) -> None:
         """Begin with the body."""
-        self._in_head = False
+        self._unfinished_bytes = 0
+        self._unset_keepalive_if_required()
+        # Whoever connects, to something behind us, offers nothing: uvicorn refuses the target.
+        if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
+            self._offered = self._head_without_upgrade()
+            return
+        # What comes behind the body is no header of the request.
+        self._fields, self.headers = self.headers, []
         if self._is_plain():
             self._held = []
         else:
@@ -52,6 +81,7 @@ class Connection(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body."""
+        self._unfinished_bytes = 0
         if self._held is None:
             super().on_body(body)
         else:
@@ -59,8 +89,9 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Begin with the next head."""
-        self._in_head = True
-        self._head_bytes = 0
+        self._unfinished_bytes = 0
+        if self._offered is not None:
+            return
         if self._held is not None:
             if self._offer(b"".join(self._held)):
                 self._held = None
@@ -68,12 +99,36 @@ class Connection(HttpToolsProtocol):
             self._give_to_app()
         super().on_message_complete()
 
+    def _feed(self, data: bytes) -> None:
+        """Parse, and read each request that offers an upgrade once more, as one that does not."""
+        try:
+            self.parser.feed_data(data)
+        except HttpParserUpgrade as upgrade:
+            self._feed_once_more(memoryview(data)[upgrade.args[0] :])
+
+    def _feed_once_more(self, behind: memoryview | None) -> None:
+        while behind is not None:  # a loop, since each request that waits may be such a one
+            head, self._offered = self._offered, None
+            try:
+                self.parser.feed_data(head or b"")
+                self.parser.feed_data(behind)
+            except HttpParserUpgrade as upgrade:
+                behind = behind[upgrade.args[0] :]
+            else:
+                behind = None
+
+    def _head_without_upgrade(self) -> bytes:
+        method, version = self.parser.get_method(), self.parser.get_http_version()
+        lines = [b"%b %b HTTP/%b" % (method, self.url, version.encode())]
+        lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
+        return b"\r\n".join((*lines, b"", b""))
+
     def _offer(self, body: bytes) -> bool:
         """Return whether the lane answers the request."""
         before = self.cycle
         # To uvicorn it is a cycle like any other: what is behind it waits until it is complete.
         self.cycle = reply = _Reply(self)  # type: ignore[assignment]
-        if self._lane.take(self.url, self.headers, body, reply):
+        if self._lane.take(self.url, self._fields, body, reply):
             return True
         self.cycle = before
         return False
@@ -85,7 +140,7 @@ class Connection(HttpToolsProtocol):
             self.parser.get_method() == b"POST"
             and self.parser.get_http_version() == "1.1"
             and self.parser.should_keep_alive()
-            and not self.parser.should_upgrade()
+            and self._lane.may_take(self.url)
             and not self.expect_100_continue
             and not self.flow.write_paused
             and (before is None or before.response_complete)
@@ -114,8 +169,8 @@ class _Reply:
         """Send an answer, in one write."""
         connection = self._connection
         self.response_complete = True
-        if self.disconnected:
-            return
+        if connection.transport.is_closing():
+            return  # gone, or told of a later request that is none
         dated = [b"%b: %b\r\n" % header for header in connection.server_state.default_headers]
         lines = [STATUS_LINE[status], *dated]
         if not self.keep_alive:

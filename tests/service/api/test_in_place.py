@@ -181,6 +181,16 @@ async def test_requests_of_one_turn_share_a_run(models: Path) -> None:
     assert counted in metrics
 
 
+async def test_a_request_is_counted_under_its_route_whatever_the_model_is_called(
+    tmp_path: Path,
+) -> None:
+    zoo.put(tmp_path, "versions", 1, zoo.doubler())
+    async with both(tmp_path) as served:
+        await served.ask(url="/v2/models/versions/infer")
+        metrics = (await served.client.get("/metrics")).text
+    assert 'foldserve_requests_total{route="/v2/models/{name}/infer",status="200"} 1.0' in metrics
+
+
 async def test_a_client_that_is_gone_costs_no_run(models: Path) -> None:
     async with both(models) as served:
         reply = served.offer()
