@@ -65,6 +65,7 @@ def test_wrk_tells_other_statuses_apart(tmp_path):
     assert load.errors > 0
 
 
+@pytest.mark.usefixtures("_wrk")
 def test_a_server_that_is_not_there_is_no_load(tmp_path):
     with serving(lambda _: Reply(b"")) as port:
         pass
