@@ -7,6 +7,10 @@ from pydantic import ConfigDict, Field
 from service.api.schemas import Document, OpenDocument
 
 
+def _without_default(schema: dict[str, Any]) -> None:
+    del schema["default"]  # which stands for its absence, and would be no valid value
+
+
 class V1Request(OpenDocument):
     """Either `instances` or `inputs`; bytes, such as a picture's, are `{"b64": "…"}`."""
 

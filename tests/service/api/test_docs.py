@@ -152,6 +152,7 @@ async def test_the_form_of_a_request_is_described_as_it_is_checked(
     v1 = documents["V1Request"]
     assert v1["oneOf"] == [{"required": ["instances"]}, {"required": ["inputs"]}]
     assert v1["properties"]["instances"]["minItems"] == 1
+    assert "default" not in v1["properties"]["instances"]
     refused: list[dict[str, Any]] = [{}, {"instances": []}, {"instances": [[1, 2, 3]], "inputs": 1}]
     for body in refused:
         answer = await client.post("/v1/models/doubler:predict", json=body)
