@@ -23,6 +23,7 @@ class V1Request(OpenDocument):
     instances: list[Any] = Field(
         [],
         min_length=1,
+        json_schema_extra=_without_default,
         description="Rows: values of the one input, or objects of all inputs by name.",
     )
     inputs: Any = Field(None, description="The one input, or an object of all inputs by name.")
