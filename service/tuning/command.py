@@ -16,7 +16,7 @@ from service.tuning.race import Limits, Measure, race
 from service.tuning.repositories import Source, find_source, whole
 from service.tuning.requests import Format, make_requests, parse_shapes
 from service.tuning.serving import served
-from service.tuning.settings_file import write_settings
+from service.tuning.settings_file import require_writable, write_settings
 from service.tuning.subject import Subject, Version, ask
 from service.tuning.table import table
 from service.tuning.trial import Requests, Trials, plan_settings, right_answers, server_settings
@@ -76,6 +76,7 @@ def tune(options: Options, report: Say, progress: Say) -> bool:
     Raises:
         StartError: there is nothing to measure, or the file cannot be written.
     """
+    require_writable(options.output)
     cpus = usable_cpus()
     with ended_by_signals(), tempfile.TemporaryDirectory() as folder:
         subject, trials = _prepare(options, Path(folder))

@@ -18,6 +18,20 @@ _LINE = re.compile(r"\s*(?:export\s+)?(\w+)\s*=")
 _MODE = 0o644
 
 
+def require_writable(file: Path) -> None:
+    """Return if the file can be written, which is to be known before anything is measured.
+
+    Raises:
+        StartError: it cannot be read or written.
+    """
+    try:
+        _read(file)
+        with tempfile.TemporaryFile(dir=file.resolve().parent):
+            pass
+    except (OSError, UnicodeDecodeError) as error:
+        raise _refusal(file, error) from None
+
+
 def write_settings(file: Path, chosen: Mapping[str, object], remark: str) -> None:
     """Write settings into a file at once; lines of other settings stay as they are.
 
@@ -30,11 +44,9 @@ def write_settings(file: Path, chosen: Mapping[str, object], remark: str) -> Non
         StartError: the file cannot be read or written.
     """
     try:
-        lines = file.read_text("utf-8").splitlines() if file.exists() else []
-        _replace(file.resolve(), "\n".join([*merged(lines, chosen, remark), ""]))
+        _replace(file.resolve(), "\n".join([*merged(_read(file), chosen, remark), ""]))
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise StartError(f"cannot write {file}: {reason}") from None
+        raise _refusal(file, error) from None
 
 
 def merged(lines: Iterable[str], chosen: Mapping[str, object], remark: str) -> list[str]:
@@ -49,6 +61,15 @@ def merged(lines: Iterable[str], chosen: Mapping[str, object], remark: str) -> l
     kept = [line for line in lines if not line.startswith(_MARK) and _name(line) not in names]
     written = [f"{variable(field)}={as_written(value)}" for field, value in chosen.items()]
     return [*kept, f"{_MARK}{remark}", *written]
+
+
+def _read(file: Path) -> list[str]:
+    return file.read_text("utf-8").splitlines() if file.exists() else []
+
+
+def _refusal(file: Path, error: OSError | UnicodeDecodeError) -> StartError:
+    reason = error.strerror if isinstance(error, OSError) else "it is no text"
+    return StartError(f"cannot write {file}: {reason}")
 
 
 def _name(line: str) -> str | None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from service.errors import StartError
-from service.tuning.settings_file import write_settings
+from service.tuning.settings_file import require_writable, write_settings
 
 CHOSEN = {"workers": 2, "max_batch_size": 32, "batch_buckets": (1, 8, 32)}
 REMARK = "tune digits; version 1 (fp32) on 2 CPUs, 2026-01-02"
@@ -86,3 +86,20 @@ def test_a_file_that_is_no_text_is_left_alone(file: Path) -> None:
     with pytest.raises(StartError, match="it is no text"):
         write_settings(file, CHOSEN, REMARK)
     assert file.read_bytes() == b"\xff\xfe"
+
+
+def test_a_file_that_can_be_written_is_known_as_such_and_not_made(file: Path) -> None:
+    require_writable(file)
+    assert list(file.parent.iterdir()) == []
+
+
+def test_a_file_that_cannot_be_written_is_known_beforehand(tmp_path: Path) -> None:
+    (tmp_path / "folder.env").mkdir()
+    (tmp_path / "image.env").write_bytes(b"\xff")
+    for name, reason in (
+        ("nowhere/foldserve.env", "No such file or directory"),
+        ("folder.env", "Is a directory"),
+        ("image.env", "it is no text"),
+    ):
+        with pytest.raises(StartError, match=f"^cannot write .*{name}: {reason}$"):
+            require_writable(tmp_path / name)

@@ -111,6 +111,7 @@ def test_a_file_alone_can_be_measured(models: Path, tmp_path: Path) -> None:
         (["doubler", "--image", "no.jpg"], "cannot read no.jpg: No such file or directory"),
         (["doubler", "--shape", "x"], "x is no shape; write NAME=1x3x224x224"),
         (["doubler", "--shape", "x=1x4"], "an answer had status 400: "),
+        (["doubler", "--output", "no/file"], "cannot write no/file: No such file or directory"),
     ],
 )
 def test_what_is_wrong_is_one_line_and_exit_status_2(
