@@ -23,17 +23,25 @@ def fork(
     Args:
         work: what it does, with its end of the line; returns the exit status.
         foreign: sockets of this process that the worker must not hold open.
+
+    Raises:
+        OSError: the system has no memory or no number for one more process.
     """
     ours, theirs = socket.socketpair()
     sys.stdout.flush()  # what is still in the buffer would be written twice
     sys.stderr.flush()
     # A signal between the fork and the worker's own handling would run this side's handler.
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    pid = os.fork()
-    if pid == 0:  # pragma: no cover -- the measurement of coverage does not follow
-        _be(lambda: work(theirs), (ours, *foreign))
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-    theirs.close()
+    try:
+        pid = os.fork()
+        if pid == 0:  # pragma: no cover -- the measurement of coverage does not follow
+            _be(lambda: work(theirs), (ours, *foreign))
+    except OSError:
+        ours.close()
+        raise
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        theirs.close()
     return pid, ours
 
 

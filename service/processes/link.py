@@ -71,8 +71,10 @@ class Link:
         # Of a second descriptor: what is told is written at once, after the loop's end too.
         reader, writer = await asyncio.open_unix_connection(sock=self._end.dup(), limit=_LINE_BYTES)
         try:
-            async for line in reader:
-                self._follow(json.loads(line), stop)
+            # A process that dies with something unread resets the line.
+            with suppress(ConnectionError):
+                async for line in reader:
+                    self._follow(json.loads(line), stop)
         finally:
             writer.close()
         for number in tuple(self._asked):

@@ -169,7 +169,11 @@ class Supervisor:
         own = self._listeners[number]
         foreign = [each.line for each in self._workers.values()]
         foreign += [each for each in self._listeners if each is not own]
-        pid, line = fork(lambda end: self._work(number, end), [self._alarm, *foreign])
+        try:
+            pid, line = fork(lambda end: self._work(number, end), [self._alarm, *foreign])
+        except OSError as error:
+            self._no_room(number, str(error.strerror))
+            return
         line.settimeout(_LINE_PATIENCE_S)
         worker = self._workers[number] = _Worker(pid, line, time.monotonic())
         self._selector.register(line, selectors.EVENT_READ, lambda: self._read(number, worker))
@@ -220,16 +224,26 @@ class Supervisor:
         self._restart(number, worker, how)
 
     def _restart(self, number: int, worker: _Worker, how: str) -> None:
-        now = time.monotonic()
-        if now - worker.since >= _LONG_LIFE_S:
+        if time.monotonic() - worker.since >= _LONG_LIFE_S:
             self._delays[number] = _FIRST_DELAY_S
+        delay = self._postpone(number)
+        log.error("worker ended", worker=number, pid=worker.pid, how=how, restart_in_s=delay)
+
+    def _no_room(self, number: int, reason: str) -> None:
+        """Try again later to fork a worker; without a service there is nothing to wait for."""
+        if not self._was_ready:
+            raise StartError(f"worker {number} cannot be started: {reason}")
+        log.error("no worker", worker=number, reason=reason, restart_in_s=self._postpone(number))
+
+    def _postpone(self, number: int) -> float:
+        """Start a worker later; return in how many seconds."""
         delay = self._delays[number]
         self._delays[number] = min(2 * delay, _LONGEST_DELAY_S)
-        self._restarts[number] = now + delay
-        log.error("worker ended", worker=number, pid=worker.pid, how=how, restart_in_s=delay)
+        self._restarts[number] = time.monotonic() + delay
         if delay > _LONGEST_HOLD_S and self._listeners.count(self._listeners[number]) == 1:
             with suppress(OSError):
                 self._listeners[number].shutdown(socket.SHUT_RDWR)  # the successor listens anew
+        return delay
 
     @property
     def _stopping(self) -> bool:

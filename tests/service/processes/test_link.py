@@ -111,6 +111,18 @@ async def test_it_stops_when_it_is_told_and_when_there_is_nobody_above() -> None
         link.tell({"ready": []})  # to nobody, and no error
 
 
+async def test_it_stops_when_the_one_above_dies_with_something_unread() -> None:
+    stopped = asyncio.Event()
+    ours, theirs = socket.socketpair()
+    link = Link(theirs)
+    link.tell({"ready": []})
+    ours.close()  # which resets the line
+    link.listen(stopped.set)
+    async with asyncio.timeout(10):
+        await stopped.wait()
+    theirs.close()
+
+
 async def test_who_asks_all_when_there_is_nobody_above_is_told_so() -> None:
     async with linked() as (above, link):
         asked = asyncio.create_task(link.everywhere({"load": "a"}))

@@ -1,0 +1,74 @@
+"""Processes for workers, where there is no room for one more."""
+
+import errno
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from service.errors import StartError
+from service.processes.forking import SIGNALS, fork
+from service.processes.supervisor import Supervisor
+from service.telemetry.board import Board
+
+real_fork = os.fork
+
+
+class Forks:
+    """Forks, but for those that are numbered."""
+
+    def __init__(self, *refused: int) -> None:
+        self.asked = 0
+        self._refused = refused
+
+    def __call__(self) -> int:
+        self.asked += 1
+        if self.asked in self._refused:
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        return real_fork()
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener
+
+
+def supervisor(listener: socket.socket, work: Callable[[int, socket.socket], int]) -> Supervisor:
+    return Supervisor([listener], Board(1), work, lambda _line: None, grace_s=10)
+
+
+def test_signals_arrive_after_a_fork_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fork", Forks(1))
+    with pytest.raises(OSError, match="temporarily"):
+        fork(lambda _end: 0, [])
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, ()) & set(SIGNALS)
+
+
+def test_a_worker_that_cannot_be_forked_anew_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, listener: socket.socket
+) -> None:
+    monkeypatch.setattr(os, "fork", forks := Forks(2))
+    lived = tmp_path / "lived"
+
+    def work(_number: int, end: socket.socket) -> int:
+        end.sendall(b'{"ready": []}\n')
+        if not lived.exists():  # the first one ends by itself, the second when it is told
+            lived.touch()
+            return 0
+        os.kill(os.getppid(), signal.SIGTERM)
+        return 0 if end.recv(100) else 1
+
+    supervisor(listener, work).run()
+    assert forks.asked == 3
+
+
+def test_a_start_without_room_for_a_process_is_refused(
+    monkeypatch: pytest.MonkeyPatch, listener: socket.socket
+) -> None:
+    monkeypatch.setattr(os, "fork", Forks(1))
+    with pytest.raises(StartError, match="worker 0 cannot be started"):
+        supervisor(listener, lambda _number, _end: 0).run()
