@@ -1,5 +1,6 @@
 """curl against a real server: what a person types, and what a script pipes."""
 
+import base64
 import gzip
 import json
 import subprocess
@@ -125,10 +126,34 @@ def test_bodies_may_be_packed_both_ways(curl: Curl, tmp_path: Path) -> None:
     assert answer.json()["outputs"][0]["data"] == [2] * 4096
 
 
-def test_the_form_of_tensorflow_serving_is_answered(curl: Curl) -> None:
-    body = json.dumps({"instances": [[1, 2, 3], [4, 5, 6]]})
-    answer = curl("/v1/models/open_batch:predict", "--data", body)
-    assert answer.json() == {"predictions": [[2, 4, 6], [8, 10, 12]]}
+WHITE = {"b64": base64.b64encode(grey(255)).decode()}
+
+
+@pytest.mark.parametrize(
+    ("model", "body", "found"),
+    [
+        ("open_batch", {"instances": [[1, 2, 3], [4, 5, 6]]}, [[2, 4, 6], [8, 10, 12]]),
+        ("open_batch", {"inputs": {"x": [[1, 2, 3]]}}, [[2, 4, 6]]),
+        (
+            "two_in_two_out",
+            {"instances": [{"a": [1, 2], "b": [3, 5]}]},
+            [{"sum": [4, 7], "difference": [-2, -3]}],
+        ),
+        ("mean", {"inputs": [[1, 2, 3], [4, 5, 9]]}, 4),
+        ("brightness", {"instances": [WHITE, WHITE]}, [BRIGHT, BRIGHT]),
+    ],
+)
+def test_the_forms_of_tensorflow_serving_are_answered(
+    curl: Curl, model: str, body: Any, found: Any
+) -> None:
+    answer = curl(f"/v1/models/{model}:predict", "--data", json.dumps(body))
+    assert answer.json() == {"predictions" if "instances" in body else "outputs": found}
+
+
+def test_json_holds_images_in_base64(curl: Curl) -> None:
+    images = {"name": "input", "shape": [1], "datatype": "BYTES", "data": [WHITE]}
+    answer = curl(IMAGES, "--data", json.dumps({"inputs": [images]}))
+    assert answer.json()["outputs"][0]["data"] == BRIGHT
 
 
 @pytest.mark.parametrize(
