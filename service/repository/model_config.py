@@ -50,10 +50,10 @@ def model_config(
 
 
 def _input(spec: TensorSpec, image: ImageInput | None, *, batched: bool) -> dict[str, Any]:
-    is_image = image is not None and image.name == spec.name
+    layout = image.layout if image is not None and image.name == spec.name else "NONE"
     return {
         **_tensor(spec, batched=batched),
-        "format": f"FORMAT_{image.layout}" if image is not None and is_image else "FORMAT_NONE",
+        "format": f"FORMAT_{layout}",
         "is_shape_tensor": False,
         "allow_ragged_batch": False,
         "optional": False,
