@@ -22,6 +22,10 @@ from service.api.in_place import InPlaceLane
 # Beyond what browsers and proxies send; nginx and Apache take 8 KiB a line by default.
 LARGEST_HEAD = 64 * 2**10
 
+# A request may be under way to a connection that is about to be closed for the end: more than
+# a round trip to most clients, and less than anyone waits for the end.
+_UNDER_WAY_S = 0.2
+
 
 class Connection(HttpToolsProtocol):
     """Answers 400 and closes once a head is larger than ``LARGEST_HEAD`` and a read more."""
@@ -33,6 +37,7 @@ class Connection(HttpToolsProtocol):
         self._fields: list[tuple[bytes, bytes]] = []
         self._held: list[bytes] | None = None  # the body of a request that nobody has yet
         self._offered: bytes | None = None  # the head of an upgrade, as one without it
+        self._ending = False
 
     def connection_made(self, transport: Any) -> None:
         """Begin to wait for the first head."""
@@ -45,6 +50,15 @@ class Connection(HttpToolsProtocol):
         """Forget everything; a timer would keep a connection that was reset."""
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
+
+    def shutdown(self) -> None:
+        """Answer no more than what is asked, or is under way, and close."""
+        self._ending = True
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is None or cycle.response_complete:
+            self.loop.call_later(_UNDER_WAY_S, super().shutdown)
+        else:
+            super().shutdown()
 
     def data_received(self, data: bytes) -> None:
         """Take what one read of the socket brought."""
@@ -77,7 +91,7 @@ class Connection(HttpToolsProtocol):
         if self._is_plain():
             self._held = []
         else:
-            super().on_headers_complete()
+            self._begin()
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body."""
@@ -127,7 +141,7 @@ class Connection(HttpToolsProtocol):
         """Return whether the lane answers the request."""
         before = self.cycle
         # To uvicorn it is a cycle like any other: what is behind it waits until it is complete.
-        self.cycle = reply = _Reply(self)  # type: ignore[assignment]
+        self.cycle = reply = _Reply(self, keep_alive=not self._ending)  # type: ignore[assignment]
         if self._lane.take(self.url, self._fields, body, reply):
             return True
         self.cycle = before
@@ -146,9 +160,15 @@ class Connection(HttpToolsProtocol):
             and (before is None or before.response_complete)
         )
 
+    def _begin(self) -> None:
+        """Let the app begin with the request, or queue it behind the one before it."""
+        super().on_headers_complete()
+        if self._ending:
+            self.cycle.keep_alive = False
+
     def _give_to_app(self) -> None:
         held, self._held = self._held, None
-        super().on_headers_complete()
+        self._begin()
         for piece in held or ():
             super().on_body(piece)
 
@@ -158,10 +178,10 @@ class _Reply:
 
     __slots__ = ("_connection", "disconnected", "keep_alive", "message_event", "response_complete")
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, *, keep_alive: bool) -> None:
         self._connection = connection
-        self.disconnected = False  # these five are what uvicorn looks at, or sets
-        self.keep_alive = True
+        self.disconnected = False  # these four are what uvicorn looks at, or sets
+        self.keep_alive = keep_alive
         self.response_complete = False
         self.message_event = _NOBODY_WAITS
 

@@ -224,6 +224,30 @@ async def test_a_long_body_in_many_small_chunks_is_no_large_head(models: Path) -
         assert b"200 OK" in await client.answers(DOUBLED)
 
 
+@pytest.mark.parametrize("url", [URL, f"{URL}?by=the-app"])
+@pytest.mark.parametrize("before", [b"", post()])
+async def test_a_request_that_is_under_way_at_the_end_is_answered(
+    models: Path, url: str, before: bytes
+) -> None:
+    async with served(models) as serving:
+        client = await serving.connect(before)
+        if before:
+            await client.answers(DOUBLED + b"}]}")
+        connection = await serving.made.get()
+        connection.shutdown()
+        client.writer.write(post(url=url))
+        answer = await client.rest()
+    assert DOUBLED in answer
+    assert b"\r\nconnection: close\r\n" in answer
+
+
+async def test_a_connection_without_a_request_is_closed_at_the_end(models: Path) -> None:
+    async with served(models) as serving:
+        client = await serving.connect()
+        (await serving.made.get()).shutdown()
+        assert await client.rest() == b""
+
+
 @pytest.mark.parametrize("sent", [b"", b"POST /v2", post()[:40]])
 async def test_a_head_that_does_not_come_is_not_waited_for(models: Path, sent: bytes) -> None:
     async with served(models, keep_alive_s=0) as serving:
