@@ -131,7 +131,8 @@ class _Generator:
             except OSError:
                 self._drop(connection)
             else:
-                self._watch(connection)
+                if connection.unsent:
+                    self._watch(connection)
 
     def _wait(self, until: float) -> None:
         # select() waits to the microsecond, epoll only to the millisecond.
