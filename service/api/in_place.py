@@ -15,7 +15,7 @@ from typing import Protocol
 import structlog
 
 from service.api.failures import answer_of
-from service.api.inference import SMALL_BODY
+from service.api.inference import SMALL_ANSWER, SMALL_BODY
 from service.artifact.signature import Tensors
 from service.batching.waiting import Answered
 from service.errors import InternalError, ServiceError
@@ -113,7 +113,7 @@ class InPlaceLane:
         if read_length(body, length) > SMALL_BODY:
             return False
         asked = predictor.reader.read(body, length)
-        if asked.images is not None:
+        if asked.images is not None or predictor.answer_numbers(asked.inputs) > SMALL_ANSWER:
             return False
         answer.admit(entry, predictor, asked)
         predictor.offer(asked.inputs, answer, predictor.deadline(asked.timeout_s))

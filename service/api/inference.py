@@ -18,7 +18,7 @@ Request = TypeVar("Request", InferenceRequest, V1Request)
 SMALL_BODY = 16 * 2**10
 
 # Numbers that are written in about that time.
-_SMALL_ANSWER = 16 * 2**10
+SMALL_ANSWER = 16 * 2**10
 
 
 async def run(
@@ -52,7 +52,7 @@ async def written(
     exchange: Exchange, predictor: Predictor, outputs: Tensors, write: Callable[[], Read]
 ) -> Read:
     """Return what ``write`` makes of the outputs; a thread does it where there are many numbers."""
-    if sum(array.size for array in outputs.values()) <= _SMALL_ANSWER:
+    if sum(array.size for array in outputs.values()) <= SMALL_ANSWER:
         return write()
     return await _in_thread(exchange, write, predictor.deadline())
 

@@ -6,6 +6,7 @@ run unbatched: every request is a run of its own.
 
 import asyncio
 import functools
+import math
 import time
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
@@ -72,6 +73,7 @@ class Predictor:
         self._scaled_decoding = scaled_decoding
         self._max_batch_size = limits.max_batch_size
         self._buckets = buckets
+        self._row_numbers = sum(math.prod(_fixed(spec)) for spec in model.signature.outputs)
         self._open_inputs = [spec.name for spec in model.signature.inputs if _has_open_sizes(spec)]
         self._batcher: Batcher[Tensors, Tensors] = Batcher(
             self._run_batched if batches else self._run_alone,
@@ -134,6 +136,10 @@ class Predictor:
             InvalidTensor: the inputs do not have the same number of rows.
         """
         return _rows(inputs) if self.batches else 1
+
+    def answer_numbers(self, inputs: Tensors) -> int:
+        """Return how many numbers the outputs hold; sizes that a graph leaves open count once."""
+        return self._row_numbers * self.rows(inputs)
 
     async def image_tensors(
         self, images: Sequence[bytes], timing: Timing, deadline: float
@@ -239,6 +245,11 @@ class Predictor:
             image_tensor, image, spec, self._max_image_pixels, scaled=self._scaled_decoding
         )
         return await self._decoder.decode(decode, deadline)
+
+
+def _fixed(spec: TensorSpec) -> list[int]:
+    """Return the sizes of a row that the graph states."""
+    return [dim for dim in spec.shape[1:] if isinstance(dim, int)]
 
 
 def _has_open_sizes(spec: TensorSpec) -> bool:

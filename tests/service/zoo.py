@@ -179,6 +179,16 @@ def put(root: Path, name: str, version: int | str, model: onnx.ModelProto) -> Pa
     return path
 
 
+def spread(count: int) -> onnx.ModelProto:
+    """One number a row in, ``count`` times the same out."""
+    return graph_model(
+        [helper.make_node("MatMul", ["x", "ones"], ["y"])],
+        [info("x", ("batch", 1))],
+        [info("y", ("batch", count))],
+        [constant("ones", np.ones((1, count)))],
+    )
+
+
 def mean_of_everything() -> onnx.ModelProto:
     """One number from all rows: its output carries no batch dimension."""
     return graph_model(

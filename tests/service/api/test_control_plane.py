@@ -218,8 +218,8 @@ async def test_a_request_whose_body_still_comes_is_answered_by_the_model_that_it
 async def test_a_run_in_progress_is_finished_before_its_model_goes(models: Path) -> None:
     fake = FakeModel(held=True)
 
-    def open_fake(_path: Path, _options: RunOptions) -> FakeModel:
-        return fake
+    def open_fake(path: Path, _options: RunOptions) -> FakeModel:
+        return fake if path.parent.name == "12" else FakeModel()
 
     app = create_app(settings(models, control_plane=True, warm_up=False), open_fake)
     async with running(app) as client:

@@ -154,6 +154,15 @@ async def test_compressed_and_large_bodies_are_the_apps(models: Path) -> None:
         assert served.offer(BODY + b" " * 2**17) is None
 
 
+async def test_an_answer_of_many_numbers_is_the_apps(tmp_path: Path) -> None:
+    zoo.put(tmp_path, "wide", 1, zoo.spread(10_000))
+    url = "/v2/models/wide/infer"
+    async with both(tmp_path) as served:
+        one, two = binary(np.zeros((1, 1))), binary(np.zeros((2, 1)))
+        assert served.offer(one[0], url, one[1]) is not None
+        assert served.offer(two[0], url, two[1]) is None
+
+
 async def test_a_header_that_is_there_twice_is_the_apps(models: Path) -> None:
     async with both(models) as served:
         twice = [(b"x-request-id", b"a"), (b"x-request-id", b"b")]
