@@ -44,7 +44,7 @@ def main(
         data = jpeg(photograph(*size))
         for side, color in INPUTS:
             typer.echo(f"{size[0]} x {size[1]}, {len(data)} bytes, to {side} x {side} {color}")
-            _print_ways(data, _spec(side, color), rounds)
+            _print_ways(data, model_input(side, color), rounds)
     _print_hops()
     _print_threads(jpeg(photograph(*SIZES[0])))
 
@@ -76,7 +76,7 @@ def _print_hops() -> None:
     works: dict[str, Callable[[], object]] = {"nothing": lambda: None}
     for side, color, kind in SMALL:
         data = _file(photograph(side, side).convert(color), kind)
-        tensor = partial(image_tensor, data, _spec(side, color), ANY_SIZE)
+        tensor = partial(image_tensor, data, model_input(side, color), ANY_SIZE)
         works[f"{kind} {side} x {side} {color}"] = tensor
     for name, work in works.items():
         costs = (in_place(work, HOPS), through_the_pool(work, HOPS))
@@ -85,7 +85,7 @@ def _print_hops() -> None:
 
 
 def _print_threads(data: bytes) -> None:
-    work = partial(image_tensor, data, _spec(224, "RGB"), ANY_SIZE)
+    work = partial(image_tensor, data, model_input(224, "RGB"), ANY_SIZE)
     typer.echo("\nImages a second of 640 x 480 to 224 x 224, by threads")
     for threads in (1, 2):
         typer.echo(f"  {threads}  {rate(work, threads, PARALLEL_CALLS):.0f}")
@@ -102,7 +102,8 @@ def _print_margins() -> None:
         )
 
 
-def _spec(side: int, color: str) -> ImageInput:
+def model_input(side: int, color: str) -> ImageInput:
+    """Return a square input as a manifest states it."""
     return ImageInput.model_validate(
         {
             "name": "input",

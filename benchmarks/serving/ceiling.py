@@ -19,7 +19,7 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
-import onnxruntime  # type: ignore[import-untyped]
+import onnxruntime  # type: ignore[import-untyped]  # it has no types
 
 from benchmarks.serving.calls import Format
 from benchmarks.serving.models import ROOT, ServedModel, described

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime  # type: ignore[import-untyped]
+import onnxruntime  # type: ignore[import-untyped]  # it has no types
 from PIL import Image
-from sklearn.datasets import load_sample_images  # type: ignore[import-untyped]
+from sklearn.datasets import load_sample_images  # type: ignore[import-untyped]  # it has no types
 
 from benchmarks.serving.models import ServedModel
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from grpc import StatusCode  # type: ignore[import-untyped]  # the wheel has no types
-from grpc_health.v1 import health_pb2  # type: ignore[import-untyped]  # nor has this
+from grpc_health.v1 import health_pb2
 
 Message = Any
 

@@ -12,8 +12,8 @@ from types import MappingProxyType
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # noqa: TID251 -- set, not read
 
 from grpc import aio  # type: ignore[import-untyped]  # the wheel has no types
-from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
-from grpc_reflection.v1alpha import reflection, reflection_pb2  # type: ignore[import-untyped]
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from service.lifecycle import Service
 from service.repository.in_use import InUse

@@ -6,6 +6,7 @@ and loads nothing heavy: the processors are the server's.
 """
 
 import asyncio
+import functools
 import json
 import sys
 import time
@@ -132,6 +133,11 @@ def percentile(ordered: Sequence[float], share: float) -> float:
     return ordered[max(1, rank) - 1]
 
 
+def _itself(client: Client) -> Client:
+    """Return the protocol of a connection, which is made once for each."""
+    return client
+
+
 async def load(port: int, requests: Sequence[bytes], clients: int, seconds: float) -> Tally:
     """Load a server of this machine for a time, and a warm-up before it.
 
@@ -145,7 +151,7 @@ async def load(port: int, requests: Sequence[bytes], clients: int, seconds: floa
     try:
         for first in range(clients):
             client = Client(requests, first, tally)
-            await loop.create_connection(lambda client=client: client, _HOST, port)  # type: ignore[misc]
+            await loop.create_connection(functools.partial(_itself, client), _HOST, port)
             connected.append(client)
         await asyncio.sleep(tally.ends - time.perf_counter())
     finally:

@@ -63,11 +63,11 @@ def _port(process: Child, log: IO[bytes]) -> int:
     ends = time.monotonic() + _START_S
     said = b""
     with selectors.DefaultSelector() as selector:
-        selector.register(process.stdout, selectors.EVENT_READ)  # type: ignore[arg-type]
+        selector.register(process.stdout, selectors.EVENT_READ)  # type: ignore[arg-type]  # a pipe
         while not (found := _GREETING.search(said)):
             if not selector.select(ends - time.monotonic()):
                 raise NotMeasured(f"the server was not ready in {_START_S:g} s")
-            chunk = process.stdout.read1()  # type: ignore[union-attr]
+            chunk = process.stdout.read1()  # type: ignore[union-attr]  # likewise
             if not chunk:
                 raise NotMeasured(f"the server did not start: {_last_words(log)}")
             said += chunk

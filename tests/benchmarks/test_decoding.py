@@ -3,36 +3,19 @@
 import numpy as np
 import pytest
 
+from benchmarks.decoding.__main__ import model_input
 from benchmarks.decoding.hops import in_place, rate, through_the_pool
 from benchmarks.decoding.margins import worst
 from benchmarks.decoding.pictures import jpeg, photograph, photographs
 from benchmarks.decoding.ways import ways
-from service.artifact.manifest import ImageInput
 
 FLOWER = dict(photographs())["flower"]
-
-
-def spec(side: int, color: str) -> ImageInput:
-    return ImageInput.model_validate(
-        {
-            "name": "input",
-            "kind": "image",
-            "layout": "NCHW",
-            "color": color,
-            "channels": {"L": 1, "RGB": 3}[color],
-            "height": side,
-            "width": side,
-            "value_range": (0.0, 255.0),
-            "resize_filter": "bilinear",
-            "crop_fraction": None,
-        }
-    )
 
 
 @pytest.mark.parametrize(("side", "color"), [(224, "RGB"), (8, "L")])
 def test_every_way_gives_the_same_pixels_but_the_scaled_one(side: int, color: str) -> None:
     data = jpeg(photograph(1280, 960))
-    found = {name: way(data, spec(side, color)) for name, way in ways().items()}
+    found = {name: way(data, model_input(side, color)) for name, way in ways().items()}
     exact = found["Pillow, exact"]
     for name, pixels in found.items():
         assert pixels.shape == exact.shape

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from google.protobuf import descriptor_pb2  # type: ignore[import-untyped]
+from google.protobuf import descriptor_pb2  # type: ignore[import-untyped]  # it has no types
 
 from service.rpc import messages
 from tests.clients.conftest import Talk

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-import grpc  # type: ignore[import-untyped]
+import grpc  # type: ignore[import-untyped]  # it has no types
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from service.machine.cpus import usable_cpus
 from service.tuning.settings_file import write_settings

@@ -6,9 +6,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from google.protobuf import descriptor_pb2  # type: ignore[import-untyped]
-from grpc_tools import protoc  # type: ignore[import-not-found]
-from tritonclient.grpc import model_config_pb2, service_pb2  # type: ignore[import-not-found]
+from google.protobuf import descriptor_pb2  # type: ignore[import-untyped]  # it has no types
+from grpc_tools import protoc
+from tritonclient.grpc import model_config_pb2, service_pb2
 
 from tests.clients.scripts import conversation
 

@@ -4,8 +4,8 @@ from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
-import tritonclient.grpc as triton  # type: ignore[import-not-found]
-from tritonclient.utils import InferenceServerException  # type: ignore[import-not-found]
+import tritonclient.grpc as triton
+from tritonclient.utils import InferenceServerException
 
 from tests.clients.documents import Document, arguments
 from tests.clients.scripts import conversation

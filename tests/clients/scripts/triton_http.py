@@ -2,8 +2,8 @@
 
 from typing import Any
 
-import tritonclient.http as triton  # type: ignore[import-not-found]
-from tritonclient.utils import InferenceServerException  # type: ignore[import-not-found]
+import tritonclient.http as triton
+from tritonclient.utils import InferenceServerException
 
 from tests.clients.documents import Document, arguments
 from tests.clients.scripts import conversation

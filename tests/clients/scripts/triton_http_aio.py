@@ -3,8 +3,8 @@
 import asyncio
 from typing import Any
 
-import tritonclient.http.aio as triton  # type: ignore[import-not-found]
-from tritonclient.utils import InferenceServerException  # type: ignore[import-not-found]
+import tritonclient.http.aio as triton
+from tritonclient.utils import InferenceServerException
 
 from tests.clients.documents import Document, arguments
 from tests.clients.scripts import conversation

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import tritonclient.http as triton  # type: ignore[import-not-found]
-import tritonclient.http.aio as asynchronous  # type: ignore[import-not-found]
-from google.protobuf import json_format  # type: ignore[import-untyped]
-from tritonclient.grpc import model_config_pb2  # type: ignore[import-not-found]
-from tritonclient.utils import InferenceServerException  # type: ignore[import-not-found]
+import tritonclient.http as triton
+import tritonclient.http.aio as asynchronous
+from google.protobuf import json_format  # type: ignore[import-untyped]  # it has no types
+from tritonclient.grpc import model_config_pb2
+from tritonclient.utils import InferenceServerException
 
 from tests.clients.documents import Document, arguments
 from tests.clients.scripts import conversation

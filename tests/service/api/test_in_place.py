@@ -161,6 +161,8 @@ async def test_an_answer_of_many_numbers_is_the_apps(tmp_path: Path) -> None:
         one, two = binary(np.zeros((1, 1))), binary(np.zeros((2, 1)))
         assert served.offer(one[0], url, one[1]) is not None
         assert served.offer(two[0], url, two[1]) is None
+        packed = one[1] | {"Accept-Encoding": "gzip"}
+        assert served.offer(one[0], url, packed) is None, "it would be compressed in the loop"
 
 
 async def test_a_header_that_is_there_twice_is_the_apps(models: Path) -> None:

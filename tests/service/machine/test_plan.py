@@ -9,7 +9,7 @@ from service.settings import Settings
 
 
 def planned(cpus: int, **choices: int | str) -> tuple[int, int, int, int]:
-    made = plan(Settings(**choices), Cpus(cpus))  # type: ignore[arg-type]
+    made = plan(Settings(**choices), Cpus(cpus))  # type: ignore[arg-type]  # any setting
     return made.workers, made.runners, made.intra_op_threads, made.decode_threads
 
 
@@ -63,7 +63,7 @@ def test_one_worker_holds_the_gpu_unless_more_are_chosen() -> None:
     ],
 )
 def test_the_reason_is_one_line(cpus: Cpus, choices: dict[str, int | str], line: str) -> None:
-    assert plan(Settings(**choices), cpus).reason == line  # type: ignore[arg-type]
+    assert plan(Settings(**choices), cpus).reason == line  # type: ignore[arg-type]  # any setting
 
 
 def test_by_default_the_plan_is_for_what_this_process_may_use() -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import structlog
-from grpc import StatusCode  # type: ignore[import-untyped]
-from grpc.aio import AioRpcError  # type: ignore[import-untyped]
+from grpc import StatusCode  # type: ignore[import-untyped]  # it has no types
+from grpc.aio import AioRpcError  # type: ignore[import-untyped]  # it has no types
 
 from service.inference.model import RunOptions
 from tests.service import zoo

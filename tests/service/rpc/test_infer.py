@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from grpc import StatusCode  # type: ignore[import-untyped]
-from grpc.aio import AioRpcError  # type: ignore[import-untyped]
+from grpc import StatusCode  # type: ignore[import-untyped]  # it has no types
+from grpc.aio import AioRpcError  # type: ignore[import-untyped]  # it has no types
 from onnx import helper
 
 from service.images.decoding import Decoder

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from grpc import StatusCode  # type: ignore[import-untyped]
-from grpc.aio import AioRpcError  # type: ignore[import-untyped]
+from grpc import StatusCode  # type: ignore[import-untyped]  # it has no types
+from grpc.aio import AioRpcError  # type: ignore[import-untyped]  # it has no types
 
 from tests.service import zoo
 from tests.service.apps import client_of

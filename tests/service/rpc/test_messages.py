@@ -1,6 +1,6 @@
 """The protocol's messages beside those of others in one process."""
 
-from google.protobuf import descriptor_pool  # type: ignore[import-untyped]
+from google.protobuf import descriptor_pool  # type: ignore[import-untyped]  # it has no types
 
 from service.rpc.messages import SERVICE, protocol
 

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from grpc import StatusCode  # type: ignore[import-untyped]
-from grpc.aio import AioRpcError  # type: ignore[import-untyped]
+from grpc import StatusCode  # type: ignore[import-untyped]  # it has no types
+from grpc.aio import AioRpcError  # type: ignore[import-untyped]  # it has no types
 
 from service.repository.metadata import EXTENSIONS
 from tests.service import zoo

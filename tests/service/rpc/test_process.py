@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-import grpc  # type: ignore[import-untyped]
+import grpc  # type: ignore[import-untyped]  # it has no types
 import pytest
 
 from service.rpc.messages import SERVICE, protocol

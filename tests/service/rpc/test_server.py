@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import uvloop
-from grpc import StatusCode  # type: ignore[import-untyped]
-from grpc.aio import AioRpcError  # type: ignore[import-untyped]
-from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
-from grpc_reflection.v1alpha import (  # type: ignore[import-untyped]
+from grpc import StatusCode  # type: ignore[import-untyped]  # it has no types
+from grpc.aio import AioRpcError  # type: ignore[import-untyped]  # it has no types
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import (
     reflection_pb2,
     reflection_pb2_grpc,
 )

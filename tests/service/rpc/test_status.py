@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from grpc import StatusCode  # type: ignore[import-untyped]
+from grpc import StatusCode  # type: ignore[import-untyped]  # it has no types
 
 from service import errors
 from service.errors import ServiceError

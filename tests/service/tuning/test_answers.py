@@ -44,8 +44,8 @@ def test_strings_are_compared_by_their_bytes() -> None:
         document = {"outputs": [output("y", "BYTES", parameters={"binary_data_size": len(text)})]}
         return dict(read_answer(answer(document, text)))
 
-    assert agree(read(b"\1\0\0\0a"), read(b"\1\0\0\0a"), "-")  # type: ignore[arg-type]
-    assert not agree(read(b"\1\0\0\0a"), read(b"\1\0\0\0b"), "-")  # type: ignore[arg-type]
+    assert agree(read(b"\1\0\0\0a"), read(b"\1\0\0\0a"), "-")  # type: ignore[arg-type]  # read alike
+    assert not agree(read(b"\1\0\0\0a"), read(b"\1\0\0\0b"), "-")  # type: ignore[arg-type]  # read alike
 
 
 def test_of_an_image_the_probabilities_are_the_answer() -> None:

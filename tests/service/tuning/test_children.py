@@ -80,7 +80,7 @@ def test_an_interrupt_while_a_child_begins_is_put_off_until_it_can_be_ended(
     begin = subprocess.Popen
 
     def interrupted(*args: object, **options: object) -> Child:
-        begun.append(begin(*args, **options))  # type: ignore[call-overload]
+        begun.append(begin(*args, **options))  # type: ignore[call-overload]  # as given
         signal.raise_signal(signal.SIGINT)
         return begun[0]
 

@@ -30,7 +30,7 @@ async def server(serve: Serve) -> AsyncIterator[int]:
     at_work: set[asyncio.Task[None]] = set()
 
     async def attended(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        at_work.add(asyncio.current_task())  # type: ignore[arg-type]
+        at_work.add(asyncio.current_task())  # type: ignore[arg-type]  # in a task
         with suppress(ConnectionError):  # clients go in the middle of an answer
             await serve(reader, writer)
         writer.close()

@@ -17,7 +17,7 @@ NAME = "net"
 
 
 def version(*inputs: TensorSpec, **more: object) -> Version:
-    return Version("4", "fp32", inputs or (NOISE,), **more)  # type: ignore[arg-type]
+    return Version("4", "fp32", inputs or (NOISE,), **more)  # type: ignore[arg-type]  # of any kind
 
 
 def read(request: bytes, *inputs: TensorSpec) -> dict[str, Array]:
@@ -69,7 +69,7 @@ def test_values_are_of_the_range_that_the_manifest_states() -> None:
     stated = version(NOISE, value_range=(100.0, 200.0))
     for request in make_requests(NAME, stated, "binary", {}):
         values = read(request, NOISE)["x"]
-        assert ((values >= 100) & (values <= 200)).all()  # type: ignore[operator]
+        assert ((values >= 100) & (values <= 200)).all()  # type: ignore[operator]  # of any kind
 
 
 def test_whole_numbers_are_bytes_of_a_picture_and_else_0_or_1() -> None:
