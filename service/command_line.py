@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 import typer
 
+from service.environment import describe_settings, read_settings
 from service.errors import StartError
 from service.processes.start import refuse, start
-from service.settings import describe_settings, read_settings
 
 cli = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 

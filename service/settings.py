@@ -1,19 +1,10 @@
-"""The settings: one frozen class, read from ``FOLDSERVE_*`` variables and nowhere else.
+"""The settings: one frozen class; ``environment`` reads it from ``FOLDSERVE_*`` variables."""
 
-pydantic-settings ignores a variable that no field claims, so a misspelt name would silently
-leave the default in place; ``read_settings`` compares the names itself.
-"""
-
-import difflib
-import os
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
-
-from service.errors import StartError
 
 PREFIX = "FOLDSERVE_"
 
@@ -36,9 +27,48 @@ class Settings(BaseSettings):
         default=None, ge=0, le=65535, description="TCP port of gRPC, which is off without one."
     )
     control_plane: bool = Field(default=False, description="Let clients load and unload models.")
+    control_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="TCP port on 127.0.0.1 where models are loaded and unloaded; off without one.",
+    )
+    control_grpc_port: int | None = Field(
+        default=None, ge=0, le=65535, description="The same for gRPC; off without one."
+    )
+    api_keys: Path | None = Field(
+        default=None,
+        description="File of API keys; with it, all but live and ready needs a key.",
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Origins such as https://example.org whose pages may call; none by default.",
+    )
+    tls_certificate: Path | None = Field(
+        default=None, description="PEM file of the certificate chain; with it, all is TLS."
+    )
+    tls_key: Path | None = Field(default=None, description="PEM file of the certificate's key.")
     models: Path = Field(
         default=Path("models"),
         description="Model repository: a folder of <name>/<version>/model.onnx.",
+    )
+    repository_poll_s: float | None = Field(
+        default=None,
+        gt=0,
+        le=86_400,
+        allow_inf_nan=False,
+        description="Seconds between looks for new files in the repository; never without it.",
+    )
+    version_policy: str = Field(
+        default="all",
+        min_length=1,
+        description="Versions to serve: all, latest:N, or by model, digits=1,2;other=latest:1.",
+    )
+    require_lock: bool = Field(
+        default=False, description="Serve only files whose hash stands in the lock.json of models."
+    )
+    max_model_bytes: int = Field(
+        default=2 * 2**30, ge=1, description="Bytes of a model's file and its external data."
     )
     provider: Literal["cpu", "cuda"] = Field(
         default="cpu", description="Where models run; the start fails if it cannot be had."
@@ -94,6 +124,30 @@ class Settings(BaseSettings):
         allow_inf_nan=False,
         description="Seconds from a request's admission to its answer, or for a body to go on.",
     )
+    run_timeout_s: float = Field(
+        default=30.0,
+        gt=0,
+        le=3600,
+        allow_inf_nan=False,
+        description="Seconds after which a run is ended, and its model not ready.",
+    )
+    body_timeout_s: float = Field(
+        default=120.0,
+        gt=0,
+        le=3600,
+        allow_inf_nan=False,
+        description="Seconds in which the whole of a body must have come.",
+    )
+    idle_timeout_s: float = Field(
+        default=75.0,
+        gt=0,
+        le=3600,
+        allow_inf_nan=False,
+        description="Seconds that a connection may be idle, or take for the head of a request.",
+    )
+    max_connections: int = Field(
+        default=4096, ge=1, le=1_000_000, description="Connections of a worker; more are closed."
+    )
     max_body_bytes: int = Field(
         default=16 * 2**20, ge=1024, le=2**31 - 1, description="Bytes of one request body."
     )
@@ -141,9 +195,9 @@ class Settings(BaseSettings):
         default="info", description="The least severe line that is logged."
     )
 
-    @field_validator("batch_buckets", mode="before")
+    @field_validator("batch_buckets", "cors_origins", mode="before")
     @classmethod
-    def _split_sizes(cls, value: object) -> object:
+    def _split(cls, value: object) -> object:
         return value.split(",") if isinstance(value, str) else value
 
     @model_validator(mode="after")
@@ -161,70 +215,8 @@ class Settings(BaseSettings):
             raise ValueError("max_queue_size is smaller than max_batch_size, no batch could fill")
         return self
 
-
-def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
-    """Read the settings from the environment.
-
-    Args:
-        environ: whose names are checked; the process's own environment by default.
-
-    Raises:
-        StartError: a ``FOLDSERVE_*`` name is unknown or a value is out of bounds.
-    """
-    names = os.environ if environ is None else environ  # noqa: TID251 -- this module may
-    _refuse_unknown(names)
-    try:
-        return Settings()
-    except ValidationError as error:
-        raise StartError("; ".join(_complaints(error))) from None
-
-
-def variable(field: str) -> str:
-    """Return the environment variable of a field."""
-    return PREFIX + field.upper()
-
-
-def environment(chosen: Mapping[str, object]) -> dict[str, str]:
-    """Return this process's environment with other values of some settings, for a child.
-
-    Args:
-        chosen: values by field; None takes the variable away.
-    """
-    ours = {variable(field) for field in chosen}
-    environ = os.environ.items()  # noqa: TID251 -- this module may
-    kept = {name: value for name, value in environ if name.upper() not in ours}
-    stated = {field: value for field, value in chosen.items() if value is not None}
-    return kept | {variable(field): as_written(value) for field, value in stated.items()}
-
-
-def as_written(value: object) -> str:
-    """Return a setting's value as its variable states it."""
-    if isinstance(value, tuple):
-        return ",".join(map(str, value))
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def describe_settings() -> str:
-    r"""Return every setting with its default and its line of help.
-
-    The leading ``\b`` keeps click from filling the lines into a paragraph.
-    """
-    lines = ["Settings, from the environment:"]
-    for name, field in Settings.model_fields.items():
-        default = "" if field.default in (None, ()) else f"={as_written(field.default)}"
-        lines += [f"  {variable(name)}{default}", f"      {field.description}"]
-    return "\b\n" + "\n".join(lines)
-
-
-def _refuse_unknown(names: Iterable[str]) -> None:
-    known = [variable(field) for field in Settings.model_fields]
-    for name in sorted(names):
-        if name.upper().startswith(PREFIX) and name.upper() not in known:
-            nearest = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.0)
-            raise StartError(f"{name} is no setting; did you mean {nearest[0]}?")
-
-
-def _complaints(error: ValidationError) -> Iterable[str]:
-    for detail in error.errors():
-        stated = f"{variable(str(detail['loc'][0]))}={detail['input']}: " if detail["loc"] else ""
-        yield stated + detail["msg"]
+    @model_validator(mode="after")
+    def _certificate_has_a_key(self) -> Self:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key go together")
+        return self

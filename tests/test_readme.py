@@ -19,8 +19,9 @@ import export.manifest
 import export.wording
 from service import errors
 from service.app import create_app
+from service.environment import variable
 from service.rpc.messages import SERVICE, protocol
-from service.settings import Settings, variable
+from service.settings import Settings
 from training import datasets, models
 from training.augment import AugmentationConfig
 from training.config import LoopConfig

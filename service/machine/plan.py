@@ -11,9 +11,10 @@ are in flight.
 import os
 from dataclasses import dataclass
 
+from service.environment import variable
 from service.errors import StartError
 from service.machine.cpus import Cpus, usable_cpus
-from service.settings import Settings, variable
+from service.settings import Settings
 
 # Each worker holds its own copy of every model. Four fill a common machine; who has more
 # processors and small models chooses more.

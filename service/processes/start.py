@@ -4,9 +4,10 @@ import gc
 import os
 import sys
 
+from service.environment import read_settings
 from service.errors import StartError
 from service.machine.plan import plan
-from service.settings import Settings, read_settings
+from service.settings import Settings
 
 
 def start() -> int:

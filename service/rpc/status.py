@@ -11,11 +11,15 @@ from service.errors import ServiceError
 # The nearest class of an error counts, so a leaf stands here only where it differs.
 _CODES: Mapping[type[Exception], StatusCode] = MappingProxyType(
     {
+        errors.Unauthorized: StatusCode.UNAUTHENTICATED,
+        errors.Forbidden: StatusCode.PERMISSION_DENIED,
+        errors.RateLimited: StatusCode.RESOURCE_EXHAUSTED,
         errors.BodyError: StatusCode.INVALID_ARGUMENT,
         errors.BodyTooLarge: StatusCode.RESOURCE_EXHAUSTED,  # gRPC's own word for it
         errors.ContentError: StatusCode.INVALID_ARGUMENT,
         errors.RoutingError: StatusCode.NOT_FOUND,
         errors.CapacityError: StatusCode.UNAVAILABLE,
+        errors.Overloaded: StatusCode.RESOURCE_EXHAUSTED,
         errors.QueueFull: StatusCode.RESOURCE_EXHAUSTED,
         errors.DeadlineExceeded: StatusCode.DEADLINE_EXCEEDED,
         errors.RunError: StatusCode.INTERNAL,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from service.settings import environment
+from service.environment import environment
 from service.tuning.candidates import NotMeasured
 from service.tuning.children import Child, child, members
 from service.tuning.memory import proportional_mb

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from service.environment import as_written, variable
 from service.errors import StartError
-from service.settings import as_written, variable
 
 # Begins the comment, which the next run replaces.
 _MARK = "# foldserve-serve "

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from service.settings import Settings, environment
+from service.environment import environment
+from service.settings import Settings
 from service.tuning.answers import Values, agree, read_answer
 from service.tuning.candidates import Candidate, Measurement, NotMeasured
 from service.tuning.children import child

@@ -5,14 +5,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from service.environment import describe_settings, environment, read_settings, variable
 from service.errors import StartError
-from service.settings import (
-    Settings,
-    describe_settings,
-    environment,
-    read_settings,
-    variable,
-)
+from service.settings import Settings
 
 
 def test_the_defaults_are_those_that_the_readme_promises() -> None:

@@ -13,7 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.settings import Settings, variable
+from service.environment import variable
+from service.settings import Settings
 from tests.service import zoo
 from tests.service.pictures import grey
 from tests.service.servers import PATIENCE_S, Server, found, refused, server, taken_port

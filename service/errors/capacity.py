@@ -1,0 +1,56 @@
+"""What is fine and cannot be answered now."""
+
+from service.errors.roots import ServiceError, TryLater
+
+
+class CapacityError(ServiceError):
+    """The request is fine, and the server cannot answer it now."""
+
+
+class QueueFull(TryLater, CapacityError):
+    """The queue is full; the request was refused at once."""
+
+    code = "queue_full"
+    status = 429
+
+
+class Overloaded(TryLater, CapacityError):
+    """What waits already would keep the request beyond its deadline; it was refused at once."""
+
+    code = "overloaded"
+    status = 429
+
+
+class ModelNotReady(CapacityError):
+    """The model is in the repository and cannot answer now."""
+
+    code = "model_not_ready"
+    status = 503
+
+
+class NotReady(CapacityError):
+    """The server takes no requests now: it is starting or shutting down."""
+
+    code = "not_ready"
+    status = 503
+
+
+class ShuttingDown(CapacityError):
+    """The server is shutting down and admits nothing new."""
+
+    code = "shutting_down"
+    status = 503
+
+
+class OutOfMemory(TryLater, CapacityError):
+    """There was not enough memory for this request."""
+
+    code = "out_of_memory"
+    status = 503
+
+
+class DeadlineExceeded(CapacityError):
+    """The request was not answered within its time."""
+
+    code = "deadline_exceeded"
+    status = 504

@@ -1,0 +1,35 @@
+"""What failed on an admitted request."""
+
+from service.errors.roots import ServiceError
+
+
+class RunError(ServiceError):
+    """The model failed on an admitted request."""
+
+
+class InferenceFailed(RunError):
+    """The model's run failed on this input."""
+
+    code = "inference_failed"
+    status = 500
+
+
+class RunTimedOut(RunError):
+    """The model's run took longer than a run may and was ended."""
+
+    code = "run_timed_out"
+    status = 500
+
+
+class OutputNotFinite(RunError):
+    """The model answered NaN or infinity, which JSON cannot carry."""
+
+    code = "output_not_finite"
+    status = 500
+
+
+class InternalError(RunError):
+    """An unexpected error; the log has it under the request id."""
+
+    code = "internal_error"
+    status = 500
