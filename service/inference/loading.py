@@ -1,12 +1,15 @@
 """From a model's file to a predictor: open it, run it for the first time, decide how it is served.
 
-model.onnx → load (blocks; in a thread) → Loaded → predictor_of (on the event loop) → Predictor
+model.onnx → load (checks its files; blocks; in a thread) → Loaded
+→ predictor_of (on the event loop) → Predictor
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from service.artifact.files import check_unchanged, files_of_model
+from service.artifact.lock import check_locked
 from service.batching.batcher import Limits
 from service.errors import ModelLoadError
 from service.images.decoding import Decoder
@@ -54,7 +57,7 @@ def load(path: Path, options: RunOptions, settings: Settings, open_model: OpenMo
     """
     if not path.is_file():
         raise ModelLoadError("there is no file model.onnx in the version's folder")
-    model = open_model(path, options)
+    model = _checked(path, options, settings, open_model)
     told = (
         warm_up(model, settings.max_batch_size, settings.batch_buckets)
         if settings.warm_up
@@ -99,6 +102,20 @@ def predictor_of(
         in_place=loaded.in_place,
         buckets=settings.batch_buckets,
     )
+
+
+def _checked(path: Path, options: RunOptions, settings: Settings, open_model: OpenModel) -> Model:
+    """Open a model whose files lie where they should, and are the lock's where that is asked."""
+    files = files_of_model(path, settings.max_model_bytes)
+    if settings.require_lock:
+        check_locked(path.parents[2], files)
+    model = open_model(path, options)
+    try:
+        check_unchanged(files)
+    except ModelLoadError:
+        model.terminate()
+        raise
+    return model
 
 
 def _ms(seconds: float | None) -> float | None:

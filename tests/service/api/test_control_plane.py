@@ -121,7 +121,7 @@ async def test_a_broken_file_is_an_error_and_the_old_model_stays(
     replace(models, 12, b"garbage")
     answer = await control.post(LOAD)
     assert answer.status_code == 500
-    assert "version 12: ONNX Runtime does not load it" in answer.json()["error"]
+    assert "version 12: the file is no ONNX model" in answer.json()["error"]
     assert str(models) not in answer.text
     assert await infer(control) == [2, 4, 6]
     state, reason = (await index(control))["doubler/12"]
@@ -245,7 +245,7 @@ async def test_after_a_reload_the_queue_of_the_new_model_is_measured(models: Pat
 
     app = create_app(settings(models, control_plane=True, warm_up=False), open_fake)
     async with running(app) as client:
-        replace(models, 12, b"new")
+        replace(models, 12, zoo.identity(zoo.FLOAT).SerializeToString())
         assert (await client.post(LOAD)).status_code == 200
         new = opened[-1]
         asking = [asyncio.create_task(infer(client))]

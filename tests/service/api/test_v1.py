@@ -102,7 +102,7 @@ async def test_the_state_of_a_model_suits_both_protocols(models: Path) -> None:
     assert one["ready"] is False
     (broken,) = one["model_version_status"]
     assert broken["status"]["error_code"] == "UNKNOWN"
-    assert "Protobuf parsing failed" in broken["status"]["error_message"]
+    assert "no ONNX model" in broken["status"]["error_message"]
     assert missing.status_code == 404
 
 

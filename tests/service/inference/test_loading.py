@@ -73,3 +73,32 @@ async def test_the_predictor_serves_as_the_first_runs_decided(choices: Mapping[s
     assert predictor.in_place is choices.get("in_place", False)
     assert answer["y"].shape == (2, 3)
     assert len(model.runs[-1]) == (4 if choices["batches"] else 2)
+
+
+def test_with_a_lock_asked_for_a_model_without_one_is_not_opened(path: Path) -> None:
+    settings = Settings(require_lock=True)
+    with pytest.raises(ModelLoadError, match=r"no lock\.json"):
+        load(path, OPTIONS, settings, opening(FakeModel()))
+
+
+def test_a_model_larger_than_the_setting_is_not_opened(path: Path) -> None:
+    with pytest.raises(ModelLoadError, match="FOLDSERVE_MAX_MODEL_BYTES=20"):
+        load(path, OPTIONS, Settings(max_model_bytes=20), opening(FakeModel()))
+
+
+def test_a_model_that_changed_while_it_was_opened_is_not_served(path: Path) -> None:
+    model = FakeModel()
+
+    def swapping(opened: Path, _options: RunOptions) -> FakeModel:
+        opened.write_bytes(opened.read_bytes() + b"\x08\x0a")
+        return model
+
+    with pytest.raises(ModelLoadError, match="changed while they were read"):
+        load(path, OPTIONS, Settings(), swapping)
+
+
+@pytest.mark.parametrize("data", [b"", b"\0", b"garbage" * 50, b"\x08\x0a"], ids=repr)
+def test_what_is_no_model_is_refused_as_such(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+    with pytest.raises(ModelLoadError):
+        load(path, OPTIONS, Settings(), open_model)

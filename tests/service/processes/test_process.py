@@ -257,7 +257,7 @@ def test_an_empty_repository_does_not_start(tmp_path: Path) -> None:
 
 def test_a_repository_of_broken_models_does_not_start(tmp_path: Path) -> None:
     zoo.put(tmp_path, "broken", 1, zoo.doubler()).write_bytes(b"garbage")
-    assert "broken/1: ONNX Runtime does not load it" in refused(tmp_path)
+    assert "broken/1: the file is no ONNX model" in refused(tmp_path)
 
 
 @BOTH
