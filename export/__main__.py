@@ -1,4 +1,4 @@
-"""The command ``foldserve-export``: build, fold, inspect, verify.
+"""The command ``foldserve-export``: build, fold, inspect, verify, lock.
 
 Exit codes: 0 done; 1 what was checked is not so (parity, nothing folded); 2 bad usage or input.
 """
@@ -13,7 +13,7 @@ import onnx_ir as ir
 import typer
 from typer.core import TyperGroup
 
-from export import latency, manifest, pipeline, plain, report, wording
+from export import latency, lock, manifest, pipeline, plain, report, wording
 from export.artifact import PAGE_FILE, Place
 from export.cli_options import (
     Calibration,
@@ -228,6 +228,26 @@ def verify(
     console = report.console()
     report.print_parity(console, asdict(parity))
     console.print(f"{artifact} computes what {against} computes.", soft_wrap=True)
+
+
+@app.command("lock")
+def lock_repository(
+    repository: Annotated[Path, typer.Argument(help="Folder of all models.")] = Path("models"),
+    check: Annotated[
+        bool, typer.Option("--check", help="Only compare: exit code 1 where it differs.")
+    ] = False,
+) -> None:
+    """Write the hashes of REPOSITORY's models into lock.json; build does it for its own."""
+    if not check:
+        count = len(lock.lock(repository))
+        typer.echo(f"Wrote {repository / lock.LOCK_FILE} of {count} files")
+        return
+    found = lock.differences(repository)
+    for line in found:
+        typer.echo(line)
+    if found:
+        raise typer.Exit(1)
+    typer.echo(f"{repository} is what {lock.LOCK_FILE} says.")
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from export import artifact, latency, manifest, page, sources, verify
+from export import artifact, latency, lock, manifest, page, sources, verify
 from export.artifact import Place
 from export.errors import ArtifactError, NothingFoldedError, UsageError
 from export.folding import Folded, FoldReport, Mode, Target, fold
@@ -132,7 +132,7 @@ def build(
     manifest.attach(model, described)
     data = artifact.serialize(model)
     shown = page.compose(described, original.model, folded, result.latencies)
-    path = artifact.write(place, data, original.checkpoint, shown)
+    path = lock.put(place, data, original.checkpoint, shown)
     return Built(path, data, described, original, report, result.latencies, reduced)
 
 

@@ -79,6 +79,22 @@ def load(path: Path) -> tuple[ir.Model, str]:
     return model, digest
 
 
+def external_files(path: Path) -> set[Path]:
+    """The files beside an ONNX file that hold its tensors; their content is not read.
+
+    Raises:
+        SourceError: It cannot be read, or reaches outside its folder.
+    """
+    try:
+        model = ir.load(path)
+    except Exception as error:
+        raise SourceError(f"{path} is no ONNX model: {first_line(error)}") from error
+    locations = {str(one.location) for one in _tensors(model) if isinstance(one, ir.ExternalTensor)}
+    for location in locations:
+        _check_location(path.parent, location)
+    return {path.parent / location for location in locations}
+
+
 def _check_valid(model: ir.Model, path: Path) -> None:
     """Refuse what ONNX's checker refuses: whatever comes after this may rely on operands."""
     try:
@@ -97,6 +113,8 @@ def _check_location(folder: Path, location: str) -> None:
         raise SourceError(f"external data {location!r} is a link")
     if not file.is_file():
         raise SourceError(f"external data {location!r} is missing")
+    if file.stat().st_nlink > 1:
+        raise SourceError(f"external data {location!r} is a hard link")
 
 
 def _tensors(model: ir.Model) -> Iterator[ir.TensorProtocol]:

@@ -171,6 +171,15 @@ def test_external_data_behind_a_link_is_refused(tmp_path: Path) -> None:
         load(path)
 
 
+def test_external_data_with_another_name_is_refused(tmp_path: Path) -> None:
+    path = with_external(tmp_path)
+    (tmp_path / "weights.bin").rename(tmp_path / "secret")
+    (tmp_path / "weights.bin").hardlink_to(tmp_path / "secret")
+
+    with pytest.raises(SourceError, match=r"'weights\.bin' is a hard link"):
+        load(path)
+
+
 def test_external_data_in_a_linked_folder_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "model"
     folder.mkdir()

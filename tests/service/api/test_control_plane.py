@@ -126,7 +126,7 @@ async def test_a_broken_file_is_an_error_and_the_old_model_stays(
     assert await infer(control) == [2, 4, 6]
     state, reason = (await index(control))["doubler/12"]
     assert state == "READY"
-    assert reason.startswith("a newer file is not served: ONNX Runtime")
+    assert reason.startswith("a newer file is not served: the file is no ONNX model")
 
 
 @pytest.mark.parametrize(
