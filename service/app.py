@@ -5,8 +5,11 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
+from service.access.guard import Guard
 from service.api import failures, health, open_inference, pages, predict, repository, triton, v1
+from service.api.access import Access
 from service.api.direct import DirectLane, direct_routes
 from service.api.documentation import add_components
 from service.api.in_place import InPlaceLane
@@ -20,6 +23,16 @@ from service.rpc.lifespan import grpc_beside
 from service.settings import Settings
 from service.telemetry.metrics import Metrics
 from service.telemetry.observation import Observer
+
+# What a page of another origin may send, and see of an answer, beside what any page may.
+_ASKED_HEADERS = (
+    "Authorization",
+    "Content-Type",
+    "Inference-Header-Content-Length",
+    "X-API-Key",
+    "X-Request-ID",
+)
+_TOLD_HEADERS = ("Inference-Header-Content-Length", "Retry-After", "Server-Timing", "X-Request-ID")
 
 
 def create_app(
@@ -40,12 +53,13 @@ def create_app(
         metrics: of this worker; by default it is alone.
     """
     service = Service(settings, open_model, hub, plan, metrics)
+    guard = _guard(service)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         await service.start()
         try:
-            async with grpc_beside(service):
+            async with grpc_beside(service, guard):
                 yield
         finally:
             await service.close()
@@ -68,7 +82,30 @@ def create_app(
     add_components(app)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(DirectLane, routes=direct_routes(app))
+    if guard is not None:
+        app.add_middleware(Access, guard=guard)
     observer = Observer(service.metrics, settings.access_log)
     app.add_middleware(Observation, observer=observer)
-    app.state.in_place_lane = InPlaceLane(service, observer)
+    if settings.cors_origins:
+        _let_pages_call(app, settings.cors_origins)
+    app.state.in_place_lane = InPlaceLane(service, observer, guard)
     return app
+
+
+def _guard(service: Service) -> Guard | None:
+    path = service.settings.api_keys
+    return None if path is None else Guard(path, service.metrics.board.rates)
+
+
+def _let_pages_call(app: FastAPI, origins: tuple[str, ...]) -> None:
+    """Let browsers give our answers to pages of other origins.
+
+    It is outside of the API keys: a browser asks whether it may ask, and sends no key with it.
+    """
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=origins,
+        allow_methods=("GET", "POST"),
+        allow_headers=_ASKED_HEADERS,
+        expose_headers=_TOLD_HEADERS,
+    )

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from pydantic import ValidationError
 
+from service.access import keys
 from service.environment import describe_settings, read_settings
 from service.errors import StartError
 from service.processes.start import refuse, start
@@ -19,6 +21,32 @@ def serve(context: typer.Context) -> None:
     """Serve the models of a repository over HTTP; set by the environment alone."""
     if context.invoked_subcommand is None:
         raise typer.Exit(start())
+
+
+@cli.command()
+def key(
+    name: Annotated[str, typer.Argument(help="Of who gets the key.")],
+    scope: Annotated[list[str], typer.Option(help="Can be given several times.")] = [  # noqa: B006 -- as below
+        "predict"
+    ],
+    requests_per_s: Annotated[
+        float | None, typer.Option(help="At most, over all workers (default: unbounded).")
+    ] = None,
+    burst: Annotated[int, typer.Option(help="Requests that may come at once.")] = 1,
+) -> None:
+    """Make an API key: the key goes to NAME, the entry into the file of FOLDSERVE_API_KEYS.
+
+    The key is shown this once. The entry, which holds only its hash, is alone on the standard
+    output: foldserve-serve key NAME >> keys.toml
+    """
+    try:
+        made, entry = keys.new_key(name, scope, requests_per_s, burst)
+    except ValidationError as error:
+        first = error.errors()[0]
+        wrong = StartError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
+        raise typer.Exit(refuse(wrong)) from None
+    typer.echo(f"the key of {name}: {made}", err=True)
+    typer.echo(entry)
 
 
 @cli.command()

@@ -1,5 +1,6 @@
 """The settings: one frozen class; ``environment`` reads it from ``FOLDSERVE_*`` variables."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -10,6 +11,9 @@ PREFIX = "FOLDSERVE_"
 
 # Pillow warns at a quarter of a gigabyte of RGB and refuses at twice that; stay below both.
 LARGEST_IMAGE_PIXELS = 89_000_000
+
+# As browsers send it (RFC 6454): no path, no slash at the end, no capitals.
+_ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]+)?")
 
 
 class Settings(BaseSettings):
@@ -27,15 +31,6 @@ class Settings(BaseSettings):
         default=None, ge=0, le=65535, description="TCP port of gRPC, which is off without one."
     )
     control_plane: bool = Field(default=False, description="Let clients load and unload models.")
-    control_port: int | None = Field(
-        default=None,
-        ge=0,
-        le=65535,
-        description="TCP port on 127.0.0.1 where models are loaded and unloaded; off without one.",
-    )
-    control_grpc_port: int | None = Field(
-        default=None, ge=0, le=65535, description="The same for gRPC; off without one."
-    )
     api_keys: Path | None = Field(
         default=None,
         description="File of API keys; with it, all but live and ready needs a key.",
@@ -213,6 +208,16 @@ class Settings(BaseSettings):
     def _queue_holds_a_batch(self) -> Self:
         if self.max_queue_size < self.max_batch_size:
             raise ValueError("max_queue_size is smaller than max_batch_size, no batch could fill")
+        return self
+
+    @model_validator(mode="after")
+    def _origins_are_origins(self) -> Self:
+        for origin in self.cors_origins:
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                raise ValueError("cors_origins must be such as https://example.org, without a path")
+        # Without keys, any page that a browser beside the server opens could ask for all.
+        if "*" in self.cors_origins and self.api_keys is None:
+            raise ValueError("cors_origins may be * only where api_keys are needed")
         return self
 
     @model_validator(mode="after")

@@ -14,6 +14,7 @@ from typing import Protocol
 
 import structlog
 
+from service.access.guard import Guard
 from service.api.failures import answer_of
 from service.api.inference import SMALL_ANSWER, SMALL_BODY
 from service.artifact.signature import Tensors
@@ -70,11 +71,14 @@ class InPlaceLane:
     Args:
         service: whose models run.
         observer: told of each answer.
+        guard: knows the API keys, where they are needed.
     """
 
-    def __init__(self, service: Service, observer: Observer) -> None:
+    def __init__(self, service: Service, observer: Observer, guard: Guard | None = None) -> None:
         self._service = service
         self._observer = observer
+        self._guard = guard
+        self._is_open_to_pages = bool(service.settings.cors_origins)
 
     @staticmethod
     def may_take(url: bytes) -> bool:
@@ -98,10 +102,14 @@ class InPlaceLane:
         fields = dict(headers)
         if len(fields) != len(headers) or b"content-encoding" in fields:
             return False
+        if self._is_open_to_pages and b"origin" in fields:
+            return False  # the answer's headers depend on it
         name, version = match.groups()
         route = _ROUTE if version is None else _VERSION_ROUTE
         answer = _Answer(self._observer, reply, url, route, fields)
         try:
+            if self._guard is not None:
+                self._guard.require(headers, "predict")
             text = None if version is None else version.decode()
             entry, predictor = self._service.repository.serving(name.decode(), text)
             return self._offer(entry, predictor, body, answer)

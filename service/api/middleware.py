@@ -9,7 +9,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.problems import problem
-from service.errors import InternalError, ServiceError, ShuttingDown
+from service.errors import AccessError, InternalError, ServiceError, ShuttingDown
 from service.telemetry.observation import Observer
 
 log = structlog.get_logger()
@@ -84,6 +84,8 @@ class Observation:
             await self._app(scope, receive, answer.send)
         except ClientDisconnect:
             pass
+        except AccessError as error:  # from before the app
+            await answer.fail(error, scope["path"])
         except asyncio.CancelledError:  # the grace time is over
             if not answer.begun:
                 await answer.fail(_ENDED, scope["path"])

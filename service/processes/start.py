@@ -4,6 +4,7 @@ import gc
 import os
 import sys
 
+from service.access.keys import read_keys
 from service.environment import read_settings
 from service.errors import StartError
 from service.machine.plan import plan
@@ -34,6 +35,8 @@ def _serve(settings: Settings) -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # noqa: TID251 -- set, not read
     _load_logs_without_rich()
     planned = plan(settings)
+    if settings.api_keys is not None:
+        read_keys(settings.api_keys)  # once for all workers, and before anything is loaded
     # After the settings, so that a wrong value need not wait for what a server loads.
     if planned.workers > 1:
         from service.processes.supervisor import run  # noqa: PLC0415

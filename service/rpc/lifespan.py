@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 import structlog
 
+from service.access.guard import Guard
 from service.errors import StartError
 from service.lifecycle import Service
 
@@ -12,11 +13,12 @@ log = structlog.get_logger()
 
 
 @asynccontextmanager
-async def grpc_beside(service: Service) -> AsyncIterator[None]:
+async def grpc_beside(service: Service, guard: Guard | None = None) -> AsyncIterator[None]:
     """Serve gRPC for the time of the block if ``FOLDSERVE_GRPC_PORT`` names a port.
 
     Args:
         service: started; closed after the block.
+        guard: knows the API keys, where they are needed.
 
     Raises:
         StartError: the address cannot be had.
@@ -26,7 +28,7 @@ async def grpc_beside(service: Service) -> AsyncIterator[None]:
         return
     from service.rpc.server import RpcServer  # noqa: PLC0415 -- tens of megabytes
 
-    server = RpcServer(service)
+    server = RpcServer(service, guard)
     try:
         log.info("grpc ready", port=await server.start())
         yield

@@ -15,8 +15,10 @@ from grpc import aio  # type: ignore[import-untyped]  # the wheel has no types
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
+from service.access.guard import Guard
 from service.lifecycle import Service
 from service.repository.in_use import InUse
+from service.rpc.access import Access
 from service.rpc.address import refusal, target
 from service.rpc.calls import handler
 from service.rpc.health import Health
@@ -65,9 +67,10 @@ class RpcServer:
 
     Args:
         service: started before and closed after this one.
+        guard: knows the API keys, where they are needed.
     """
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, guard: Guard | None = None) -> None:
         settings = service.settings
         self._service = service
         self._calls = InUse()
@@ -79,6 +82,7 @@ class RpcServer:
             "grpc.max_connection_age_grace_ms": round(settings.request_timeout_s * 1000),
         }
         self._server = aio.server(
+            interceptors=() if guard is None else (Access(guard),),
             options=tuple(options.items()),
             maximum_concurrent_rpcs=settings.max_queue_size + _CALLS_BESIDE_QUEUE,
         )

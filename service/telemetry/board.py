@@ -22,6 +22,9 @@ from typing import NamedTuple
 
 from service.errors import BoardFull
 
+# One number for each API key, and as many again, so that they seldom want the same place.
+_RATES = 1024
+
 # Of address space: a page costs memory once it is written. Enough for the histograms of a
 # thousand models, each with the times of thirty batch sizes.
 _SLOT_BYTES = 4 * 2**20
@@ -156,9 +159,11 @@ class Board:
     """
 
     def __init__(self, workers: int = 1, slot_bytes: int = _SLOT_BYTES) -> None:
-        memory = memoryview(mmap.mmap(-1, workers * slot_bytes)).cast("d")
         size = slot_bytes // _DOUBLE_BYTES
+        slots_bytes = workers * slot_bytes
+        memory = memoryview(mmap.mmap(-1, slots_bytes + _RATES * _DOUBLE_BYTES)).cast("d")
         self.slots = tuple(Slot(memory[i * size : (i + 1) * size]) for i in range(workers))
+        self.rates = memory[workers * size :]  # of API keys; written by every worker
 
     @property
     def never_ready(self) -> int:

@@ -112,3 +112,16 @@ def test_a_child_has_other_values_of_some_settings_and_the_rest_as_it_is(
         "FOLDSERVE_BATCH_BUCKETS": "1,8",
     }
     assert made["PATH"]
+
+
+@pytest.mark.parametrize("origin", ["*", "https://example.org/", "example.org", "HTTPS://A.ORG"])
+def test_a_page_is_named_by_its_origin(monkeypatch: pytest.MonkeyPatch, origin: str) -> None:
+    monkeypatch.setenv("FOLDSERVE_CORS_ORIGINS", origin)
+    with pytest.raises(StartError, match="cors_origins"):
+        read_settings()
+
+
+def test_all_pages_may_call_only_with_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOLDSERVE_CORS_ORIGINS", "*")
+    monkeypatch.setenv("FOLDSERVE_API_KEYS", "keys.toml")
+    assert read_settings().cors_origins == ("*",)

@@ -1,0 +1,116 @@
+"""The one function that lets a request in: its key is known, has the scope, keeps its rate."""
+
+import hmac
+import os
+import stat
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import structlog
+
+from service.access.keys import Key, Scope, digest, read_keys
+from service.access.rates import Rates
+from service.errors import Forbidden, StartError, Unauthorized
+
+log = structlog.get_logger()
+
+Headers = Iterable[tuple[bytes, bytes]]
+"""With names in lower case."""
+
+# A key that is taken back is refused from then on; a look costs two microseconds.
+_LOOK_EVERY_S = 1.0
+
+_BEARER = b"bearer "
+
+_UNKNOWN = "an API key is needed, as Authorization: Bearer or as X-API-Key"
+
+
+class Guard:
+    """Knows the keys of a file, and looks at it again when it changes.
+
+    Args:
+        path: of the file.
+        paid: memory for the rates, shared by all workers.
+
+    Raises:
+        StartError: the file cannot be used.
+    """
+
+    def __init__(self, path: Path, paid: "memoryview[float]") -> None:
+        self._path = path
+        self._paid = paid
+        self._looked = time.monotonic()
+        self._seen = self._look()
+        self._take(read_keys(path))
+        if self._seen is not None and self._seen.st_mode & stat.S_IROTH:
+            log.warning("every user of this machine can read the file of API keys")
+
+    def require(self, headers: Headers, scope: Scope) -> None:
+        """Return if who sent these headers may do what needs the scope.
+
+        Raises:
+            Unauthorized: there is no key, or one that is not known.
+            Forbidden: the key has not the scope.
+            RateLimited: the key has asked too often.
+        """
+        now = time.monotonic()
+        if now - self._looked > _LOOK_EVERY_S:
+            self._looked = now
+            self._look_again()
+        key = self._find(_offered(headers))
+        if scope not in key.scopes:
+            raise Forbidden(f"the API key has not the scope {scope}")
+        self._rates.count(key)
+
+    def _find(self, offered: bytes) -> Key:
+        # Compared with all of them, each in a time that is the same for every value: how long
+        # it takes tells nothing of a hash that is kept.
+        found = None
+        asked = digest(offered)
+        for known, key in self._keys:
+            if hmac.compare_digest(known, asked):
+                found = key
+        if found is None:
+            raise Unauthorized(_UNKNOWN)
+        return found
+
+    def _take(self, keys: tuple[Key, ...]) -> None:
+        self._keys = [(key.digest, key) for key in keys]
+        self._rates = Rates(keys, self._paid)
+
+    def _look(self) -> os.stat_result | None:
+        try:
+            return self._path.stat()
+        except OSError:
+            return None
+
+    def _look_again(self) -> None:
+        """Take the keys of a file that has changed; one that is broken changes nothing."""
+        found = self._look()
+        if _mark(found) == _mark(self._seen):
+            return
+        self._seen = found
+        try:
+            self._take(read_keys(self._path))
+        except StartError as error:
+            log.warning("the old API keys stay", reason=str(error))
+        else:
+            log.info("new API keys", count=len(self._keys))
+
+
+def _mark(seen: os.stat_result | None) -> tuple[int, ...] | None:
+    return None if seen is None else (seen.st_ino, seen.st_size, seen.st_mtime_ns)
+
+
+def _offered(headers: Headers) -> bytes:
+    """Return the one key of a request; two could mean two things to two readers."""
+    found = []
+    for name, value in headers:
+        if name == b"x-api-key":
+            found.append(value)
+        elif name == b"authorization" and value[: len(_BEARER)].lower() == _BEARER:
+            found.append(value[len(_BEARER) :])
+    if len(found) != 1:
+        raise Unauthorized(_UNKNOWN)
+    return found[0].strip()

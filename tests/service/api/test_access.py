@@ -1,0 +1,209 @@
+"""With keys, all but live and ready needs one; without, nothing changes."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+import structlog
+from starlette.routing import Mount, Route
+
+from service.api.in_place import InPlaceLane
+from service.app import create_app
+from tests.service.api.test_in_place import BODY, INFER, Reply
+from tests.service.apps import running, settings
+from tests.service.keys import bearer, entry, put
+
+pytestmark = pytest.mark.anyio
+
+STATS = "/v2/models/doubler/stats"
+LOAD = "/v2/repository/models/doubler/load"
+SLOW = "requests_per_s = 0.01\nburst = 2"
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Path:
+    return put(tmp_path, entry("slow", "fs_slow", "predict", SLOW))
+
+
+@pytest.fixture
+async def guarded(models: Path, keys: Path) -> AsyncIterator[httpx.AsyncClient]:
+    async with running(create_app(settings(models, api_keys=keys))) as client:
+        yield client
+
+
+async def test_every_route_needs_a_key_but_live_and_ready(models: Path, keys: Path) -> None:
+    app = create_app(settings(models, api_keys=keys))
+    free, asked = set(), 0
+    async with running(app) as client:
+        for route in app.routes:
+            assert isinstance(route, Route | Mount), route
+            path = route.path.format(name="doubler", version="1", file_name="x", asset="x")
+            for method in ("GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE", "TRACE"):
+                answer = await client.request(method, path)
+                asked += 1
+                if answer.status_code != 401:
+                    free.add(path)
+    assert free == {"/v2/health/live", "/v2/health/ready"}
+    assert asked > 100
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/nothing",
+        "//",
+        "//v2/health/live",
+        "/v2/health/live/",
+        "/v2/health/live%0A",
+        "/v2/health/../models",
+        "/v2/health/live%2F..%2Fready",
+        "/v2/health/live%252F",
+        "/v2/health/live;x",
+        "/V2/HEALTH/LIVE",
+        "/%6detrics",
+        "/v2/models/doubler/ready",
+        "/docs",
+        "/openapi.json",
+        "/",
+    ],
+)
+async def test_what_is_not_exactly_live_or_ready_tells_nothing(
+    guarded: httpx.AsyncClient, path: str
+) -> None:
+    answer = await guarded.get(f"http://test{path}")
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["x-request-id"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "scope"),
+    [
+        ("GET", "/models", "predict"),
+        ("GET", "/v2/models/doubler", "predict"),
+        ("POST", "/v2/repository/index", "predict"),
+        ("GET", "/metrics", "metrics"),
+        ("GET", STATS, "metrics"),
+        ("POST", LOAD, "control"),
+        ("POST", LOAD + "%0A", "control"),
+        ("POST", LOAD.replace("load", "lo%61d"), "control"),
+    ],
+)
+async def test_each_path_asks_for_its_scope(
+    guarded: httpx.AsyncClient, method: str, path: str, scope: str
+) -> None:
+    for each in ("predict", "metrics", "control"):
+        answer = await guarded.request(method, path, headers=bearer(each))
+        refused = answer.status_code == 403 and "scope" in answer.text
+        assert refused == (each != scope), (each, answer.text)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("Authorization", "Bearer fs_wrong")],
+        [("Authorization", "Basic ZnNfcHJlZGljdA==")],
+        [("Authorization", "fs_predict")],
+        [("X-API-Key", "")],
+        [("X-API-Key", "fs_predict"), ("X-API-Key", "fs_predict")],
+        [("X-API-Key", "fs_wrong"), ("Authorization", "Bearer fs_predict")],
+    ],
+)
+async def test_a_request_with_no_known_key_is_refused(
+    guarded: httpx.AsyncClient, headers: list[tuple[str, str]]
+) -> None:
+    answer = await guarded.get("/models", headers=headers)
+    assert answer.status_code == 401
+
+
+@pytest.mark.parametrize(("name", "value"), [("X-API-Key", ""), ("Authorization", "bearer ")])
+async def test_a_key_comes_in_either_header(
+    guarded: httpx.AsyncClient, name: str, value: str
+) -> None:
+    answer = await guarded.get("/models", headers={name: value + "fs_predict"})
+    assert answer.status_code == 200
+
+
+async def test_no_byte_of_a_body_is_read_for_a_stranger(guarded: httpx.AsyncClient) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        raise AssertionError("it was read")
+        yield b""
+
+    assert (await guarded.post(INFER, content=body())).status_code == 401
+
+
+async def test_who_asks_too_often_is_told_when_to_ask_again(guarded: httpx.AsyncClient) -> None:
+    slow = {"X-API-Key": "fs_slow"}
+    found = [await guarded.get("/models", headers=slow) for _ in range(3)]
+    assert [answer.status_code for answer in found] == [200, 200, 429]
+    # A hundred seconds for each request, of which the test has taken less than half.
+    assert 50 < int(found[-1].headers["retry-after"]) <= 100
+    assert found[-1].json()["code"] == "rate_limited"
+
+
+async def test_the_in_place_lane_asks_for_keys_as_the_app_does(models: Path, keys: Path) -> None:
+    app = create_app(settings(models, api_keys=keys))
+    lane: InPlaceLane = app.state.in_place_lane
+    wanted = {b"fs_predict": 200, b"fs_metrics": 403, b"fs_wrong": 401, None: 401}
+    async with running(app) as client:
+        for key, status in wanted.items():
+            reply = Reply()
+            fields = [] if key is None else [(b"x-api-key", key)]
+            if lane.take(INFER.encode(), fields, BODY, reply):
+                await reply.sent.wait()
+                assert reply.status == status, key
+            headers = {} if key is None else {"X-API-Key": key.decode()}
+            answer = await client.post(INFER, content=BODY, headers=headers)
+            assert answer.status_code == status, key
+
+
+def replace(keys: Path, text: str) -> None:
+    new = keys.with_suffix(".new")
+    new.write_text(text)
+    new.replace(keys)
+
+
+async def test_keys_are_changed_without_a_restart(
+    guarded: httpx.AsyncClient, keys: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.access.guard._LOOK_EVERY_S", -1.0)
+    new = {"X-API-Key": "fs_new"}
+    assert (await guarded.get("/models", headers=new)).status_code == 401
+    replace(keys, entry("new", "fs_new", "predict"))
+    assert (await guarded.get("/models", headers=new)).status_code == 200
+    assert (await guarded.get("/models", headers=bearer("predict"))).status_code == 401
+    replace(keys, "broken")
+    with structlog.testing.capture_logs() as lines:
+        assert (await guarded.get("/models", headers=new)).status_code == 200
+        assert (await guarded.get("/models", headers=new)).status_code == 200
+    assert [line["event"] for line in lines if "API" in line["event"]] == ["the old API keys stay"]
+
+
+ORIGIN = "https://example.org"
+PREFLIGHT = {
+    "Access-Control-Request-Method": "POST",
+    "Access-Control-Request-Headers": "x-api-key,content-type",
+}
+
+
+async def test_no_page_of_another_origin_may_call_by_default(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/models", headers={"Origin": ORIGIN})
+    assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+@pytest.mark.parametrize(("origin", "allowed"), [(ORIGIN, True), (ORIGIN + ".evil.net", False)])
+async def test_pages_of_the_named_origins_may_call(
+    models: Path, keys: Path, origin: str, *, allowed: bool
+) -> None:
+    app = create_app(settings(models, api_keys=keys, cors_origins=(ORIGIN,)))
+    lane: InPlaceLane = app.state.in_place_lane
+    told = "access-control-allow-origin"
+    async with running(app) as client:
+        asked = await client.options(INFER, headers=PREFLIGHT | {"Origin": origin})
+        refused = await client.post(INFER, content=BODY, headers={"Origin": origin})
+        fields = [(b"origin", origin.encode()), (b"x-api-key", b"fs_predict")]
+        assert not lane.take(INFER.encode(), fields, BODY, Reply())
+    assert (asked.status_code, refused.status_code) == (200 if allowed else 400, 401)
+    assert asked.headers.get(told) == refused.headers.get(told) == (origin if allowed else None)

@@ -1,0 +1,45 @@
+"""``foldserve-serve key`` makes a key that the server then knows."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.service.servers import refused, server
+
+
+def made(*arguments: str) -> tuple[str, str]:
+    """Return a new key and its entry."""
+    command = [sys.executable, "-m", "service", "key", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return done.stderr.rpartition(": ")[2].strip(), done.stdout
+
+
+def status(url: str, key: str | None) -> int:
+    return httpx.get(url, headers={"X-API-Key": key} if key else {}).status_code
+
+
+def test_two_workers_know_a_new_key_and_count_it_together(models: Path, tmp_path: Path) -> None:
+    key, entry = made("shop", "--requests-per-s", "0.001", "--burst", "10")
+    file = tmp_path / "keys.toml"
+    file.write_text(entry)
+    with server(models, WORKERS=2, API_KEYS=file) as running:
+        assert status(f"{running.url}/v2/health/live", None) == 200
+        assert status(f"{running.url}/models", None) == 401
+        assert status(f"{running.url}/metrics", key) == 403
+        # Each on a connection of its own, so that the kernel gives them to both workers.
+        found = [status(f"{running.url}/models", key) for _ in range(30)]
+        assert running.stop() == 0
+    # Requests are made one after the other, so none is counted by two workers at once.
+    assert sorted(found) == [200] * 10 + [429] * 20
+
+
+@pytest.mark.parametrize("text", [None, "", "broken"])
+def test_without_keys_there_is_no_start(models: Path, tmp_path: Path, text: str | None) -> None:
+    file = tmp_path / "keys.toml"
+    if text is not None:
+        file.write_text(text)
+    for workers in (1, 2):
+        assert "FOLDSERVE_API_KEYS" in refused(models, API_KEYS=file, WORKERS=workers)
