@@ -47,18 +47,6 @@ class Settings(BaseSettings):
         default=Path("models"),
         description="Model repository: a folder of <name>/<version>/model.onnx.",
     )
-    repository_poll_s: float | None = Field(
-        default=None,
-        gt=0,
-        le=86_400,
-        allow_inf_nan=False,
-        description="Seconds between looks for new files in the repository; never without it.",
-    )
-    version_policy: str = Field(
-        default="all",
-        min_length=1,
-        description="Versions to serve: all, latest:N, or by model, digits=1,2;other=latest:1.",
-    )
     require_lock: bool = Field(
         default=False, description="Serve only files whose hash stands in the lock.json of models."
     )
