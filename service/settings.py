@@ -39,10 +39,6 @@ class Settings(BaseSettings):
         default=(),
         description="Origins such as https://example.org whose pages may call; none by default.",
     )
-    tls_certificate: Path | None = Field(
-        default=None, description="PEM file of the certificate chain; with it, all is TLS."
-    )
-    tls_key: Path | None = Field(default=None, description="PEM file of the certificate's key.")
     models: Path = Field(
         default=Path("models"),
         description="Model repository: a folder of <name>/<version>/model.onnx.",
@@ -106,30 +102,6 @@ class Settings(BaseSettings):
         le=3600,
         allow_inf_nan=False,
         description="Seconds from a request's admission to its answer, or for a body to go on.",
-    )
-    run_timeout_s: float = Field(
-        default=30.0,
-        gt=0,
-        le=3600,
-        allow_inf_nan=False,
-        description="Seconds after which a run is ended, and its model not ready.",
-    )
-    body_timeout_s: float = Field(
-        default=120.0,
-        gt=0,
-        le=3600,
-        allow_inf_nan=False,
-        description="Seconds in which the whole of a body must have come.",
-    )
-    idle_timeout_s: float = Field(
-        default=75.0,
-        gt=0,
-        le=3600,
-        allow_inf_nan=False,
-        description="Seconds that a connection may be idle, or take for the head of a request.",
-    )
-    max_connections: int = Field(
-        default=4096, ge=1, le=1_000_000, description="Connections of a worker; more are closed."
     )
     max_body_bytes: int = Field(
         default=16 * 2**20, ge=1024, le=2**31 - 1, description="Bytes of one request body."
@@ -206,10 +178,4 @@ class Settings(BaseSettings):
         # Without keys, any page that a browser beside the server opens could ask for all.
         if "*" in self.cors_origins and self.api_keys is None:
             raise ValueError("cors_origins may be * only where api_keys are needed")
-        return self
-
-    @model_validator(mode="after")
-    def _certificate_has_a_key(self) -> Self:
-        if (self.tls_certificate is None) != (self.tls_key is None):
-            raise ValueError("tls_certificate and tls_key go together")
         return self

@@ -79,8 +79,10 @@ def _mapped(path: Path) -> Iterator[bytes]:
 
 
 def _model_file(path: Path) -> ModelFile:
-    # Kubernetes mounts files as links within the volume: only those that leave it are refused.
-    if not path.resolve().is_relative_to(path.parents[2].resolve()):
+    # Kubernetes mounts files as links within the volume, and an operator may link whole folders
+    # into a repository: only a file that leaves both is refused.
+    real = path.resolve()
+    if not any(real.is_relative_to(each.resolve()) for each in (path.parents[2], path.parent)):
         raise ModelLoadError("model.onnx is a link that leads out of the repository")
     return _plain(path, path.stat(), "model.onnx")
 

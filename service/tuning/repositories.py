@@ -1,9 +1,10 @@
-"""Repositories of one model, or of one version of it, made of links.
+"""Repositories of one model, or of one version of it, made of links to folders.
 
 A plan is measured with the version that it is about and nothing else in memory.
 """
 
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,4 +90,4 @@ def _link_file(file: Path, folder: Path) -> None:
         folder.symlink_to(file.parent)
     else:
         folder.mkdir(parents=True)
-        (folder / MODEL_FILE).symlink_to(file)
+        shutil.copyfile(file, folder / MODEL_FILE)  # a link to a file elsewhere is not loaded
