@@ -32,15 +32,12 @@
         │   └── VersionNotFound          404  version_not_found
         ├── CapacityError             not now
         │   ├── QueueFull                429  queue_full
-        │   ├── Overloaded               429  overloaded
         │   ├── ModelNotReady            503  model_not_ready
         │   ├── NotReady                 503  not_ready
         │   ├── ShuttingDown             503  shutting_down
-        │   ├── OutOfMemory              503  out_of_memory
         │   └── DeadlineExceeded         504  deadline_exceeded
         ├── RunError                  the model, or a bug
         │   ├── InferenceFailed          500  inference_failed
-        │   ├── RunTimedOut              500  run_timed_out
         │   ├── OutputNotFinite          500  output_not_finite
         │   └── InternalError            500  internal_error
         └── ControlError              a command to load or unload a model
@@ -88,8 +85,6 @@ from service.errors.capacity import (
     DeadlineExceeded,
     ModelNotReady,
     NotReady,
-    OutOfMemory,
-    Overloaded,
     QueueFull,
     ShuttingDown,
 )
@@ -98,7 +93,6 @@ from service.errors.run import (
     InternalError,
     OutputNotFinite,
     RunError,
-    RunTimedOut,
 )
 from service.errors.control import ControlError, ControlPlaneOff, LoadFailed
 
@@ -134,14 +128,11 @@ __all__ = [
     "ModelTakesNoImages",
     "NotFound",
     "NotReady",
-    "OutOfMemory",
     "OutputNotFinite",
-    "Overloaded",
     "QueueFull",
     "RateLimited",
     "RoutingError",
     "RunError",
-    "RunTimedOut",
     "ServiceError",
     "ShuttingDown",
     "StartError",

@@ -14,13 +14,6 @@ class QueueFull(TryLater, CapacityError):
     status = 429
 
 
-class Overloaded(TryLater, CapacityError):
-    """What waits already would keep the request beyond its deadline; it was refused at once."""
-
-    code = "overloaded"
-    status = 429
-
-
 class ModelNotReady(CapacityError):
     """The model is in the repository and cannot answer now."""
 
@@ -39,13 +32,6 @@ class ShuttingDown(CapacityError):
     """The server is shutting down and admits nothing new."""
 
     code = "shutting_down"
-    status = 503
-
-
-class OutOfMemory(TryLater, CapacityError):
-    """There was not enough memory for this request."""
-
-    code = "out_of_memory"
     status = 503
 
 

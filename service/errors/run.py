@@ -14,13 +14,6 @@ class InferenceFailed(RunError):
     status = 500
 
 
-class RunTimedOut(RunError):
-    """The model's run took longer than a run may and was ended."""
-
-    code = "run_timed_out"
-    status = 500
-
-
 class OutputNotFinite(RunError):
     """The model answered NaN or infinity, which JSON cannot carry."""
 

@@ -19,7 +19,6 @@ _CODES: Mapping[type[Exception], StatusCode] = MappingProxyType(
         errors.ContentError: StatusCode.INVALID_ARGUMENT,
         errors.RoutingError: StatusCode.NOT_FOUND,
         errors.CapacityError: StatusCode.UNAVAILABLE,
-        errors.Overloaded: StatusCode.RESOURCE_EXHAUSTED,
         errors.QueueFull: StatusCode.RESOURCE_EXHAUSTED,
         errors.DeadlineExceeded: StatusCode.DEADLINE_EXCEEDED,
         errors.RunError: StatusCode.INTERNAL,

@@ -90,9 +90,6 @@ STATES = {
     "unauthorized",  # and the next two: api/test_access.py
     "forbidden",
     "rate_limited",
-    "overloaded",  # batching/test_admission.py
-    "out_of_memory",  # and the next: inference/test_failing_runs.py
-    "run_timed_out",
 }
 
 
