@@ -63,7 +63,7 @@ class Exchange:
         return version
 
     def header(self, name: bytes) -> bytes | None:
-        """Return the first header of a lower-case name."""
+        """Return the header of a lower-case name; one that came twice is a list (RFC 9110, 5.3)."""
         return _header(self.scope, name)
 
     async def read_body(self) -> bytes:
@@ -187,11 +187,8 @@ async def _disconnected(receive: Receive) -> None:
 
 
 def _header(scope: Scope, name: bytes) -> bytes | None:
-    for key, value in scope["headers"]:
-        if key == name:
-            found: bytes = value
-            return found
-    return None
+    found: list[bytes] = [value for key, value in scope["headers"] if key == name]
+    return b", ".join(found) if found else None
 
 
 def json_answer(content: Any) -> Response:

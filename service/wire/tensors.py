@@ -147,6 +147,8 @@ def encode_values(spec: TensorSpec, array: Array) -> bytes:
 
 def brief(value: object) -> str:
     """Return a value of a request for a message, cut to a length that a log can bear."""
+    if isinstance(value, str):  # cut first: of a long text the whole would be written anew
+        value = value[:60]
     text = repr(value) if isinstance(value, str | int | float | None) else type(value).__name__
     return text if len(text) <= 60 else text[:57] + "..."
 

@@ -294,3 +294,13 @@ async def test_many_texts_behind_the_json_are_read_beside_the_event_loop(tmp_pat
             )
             assert answer.json()["outputs"][0]["data"] == [""] * count
     assert decoder.decoded == 1, "the larger body; its answer is few numbers"
+
+
+async def test_a_header_length_that_is_there_twice_is_refused(client: httpx.AsyncClient) -> None:
+    body = orjson.dumps(request())
+    twice = [("Inference-Header-Content-Length", str(len(body)))] * 2
+    answer = await client.post(INFER, content=body, headers=twice)
+    assert answer.status_code == 400
+    assert answer.json()["error"].startswith(
+        "Inference-Header-Content-Length must be a number of bytes, not "
+    )
