@@ -81,6 +81,10 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Begin with the body."""
         self._unfinished_bytes = 0
+        # The parser obeys the last of several; whoever is in front of us may obey the first, and
+        # would take the rest of one body for a request of its own.
+        if [name for name, _ in self.headers].count(b"transfer-encoding") > 1:
+            raise HttpParserError
         self._unset_keepalive_if_required()
         # Whoever connects, to something behind us, offers nothing: uvicorn refuses the target.
         if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":

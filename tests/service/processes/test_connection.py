@@ -285,3 +285,12 @@ async def test_requests_of_different_numbers_of_rows_have_one_answer(tmp_path: P
         client = await serving.connect(one + b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
         answers = await client.answers(b"[1, 2]", b'{"live":true}')
     assert answers.count(b"HTTP/1.1 ") == 2
+
+
+async def test_a_body_of_two_transfer_encodings_is_refused(models: Path) -> None:
+    twice = chunked(b"\r\n").replace(b"Host: x", b"Host: x\r\nTransfer-Encoding: identity")
+    async with served(models) as serving:
+        client = await serving.connect(twice)
+        answer = await client.rest()
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1") == 1
