@@ -45,8 +45,11 @@ def put(place: Place, data: bytes, checkpoint: Path | None = None, page: str | N
             path = artifact.write(place, data, checkpoint, page)
             gone = [one for one in files if one.startswith(f"{Path(name).parent}/")]
             _record(place.repository, {n: e for n, e in files.items() if n not in gone} | new)
-        finally:  # of a failed write nothing is left to settle
-            (place.repository / PENDING_FILE).unlink(missing_ok=True)
+        except BaseException:
+            if not _is(place.model, new[name]):  # else the next build settles it
+                (place.repository / PENDING_FILE).unlink(missing_ok=True)
+            raise
+        (place.repository / PENDING_FILE).unlink(missing_ok=True)
     return path
 
 

@@ -11,7 +11,7 @@ import onnx
 import pytest
 from typer.testing import CliRunner
 
-from export import lock
+from export import artifact, lock
 from export.__main__ import app
 from export.artifact import Place
 from export.errors import ArtifactError
@@ -52,6 +52,32 @@ def test_a_failed_write_leaves_the_lock(tmp_path: Path) -> None:
 
     assert locked(place.repository) == {"a/1/model.onnx": entry(b"first")}
     assert names(place.repository) == {"a/1/model.onnx", "lock.json"}
+
+
+def test_a_lock_that_cannot_be_written_behind_its_model_is_settled_by_the_next_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = artifact.write_file
+
+    def full(path: Path, data: bytes) -> None:
+        if path.name == "lock.json":
+            raise ArtifactError("the disk is full")
+        write(path, data)
+
+    lock.put(Place(tmp_path, "a", 1), b"first")
+    with monkeypatch.context() as patched:
+        patched.setattr(artifact, "write_file", full)
+        with pytest.raises(ArtifactError, match="the disk is full"):
+            lock.put(Place(tmp_path, "a", 1), b"second")
+    assert locked(tmp_path) == {"a/1/model.onnx": entry(b"first")}
+
+    lock.put(Place(tmp_path, "b", 1), b"other")
+
+    assert locked(tmp_path) == {
+        "a/1/model.onnx": entry(b"second"),
+        "b/1/model.onnx": entry(b"other"),
+    }
+    assert ".lock.json.pending" not in names(tmp_path)
 
 
 def test_a_failed_write_leaves_no_repository_that_it_made(tmp_path: Path) -> None:
