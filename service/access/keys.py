@@ -12,6 +12,7 @@ which passwords need, would protect nothing and cost every request its time.
 """
 
 import hashlib
+import json
 import secrets
 import tomllib
 from collections.abc import Sequence
@@ -107,7 +108,7 @@ def new_key(
         }
     )
     # JSON's strings are TOML's, too.
-    lines = ["[[key]]", f"name = {entry.model_dump_json(include={'name'})[8:-1]}"]
+    lines = ["[[key]]", f"name = {json.dumps(entry.name, ensure_ascii=False)}"]
     lines.append(f'sha256 = "{entry.sha256}"')
     lines.append(f"scopes = {sorted(entry.scopes)}".replace("'", '"'))
     if requests_per_s is not None:
@@ -117,7 +118,10 @@ def new_key(
 
 def _read(path: Path) -> bytes:
     with path.open("rb") as file:
-        return file.read(_LARGEST_FILE)
+        text = file.read(_LARGEST_FILE + 1)
+    if len(text) > _LARGEST_FILE:  # what is cut off would be keys that nobody misses
+        raise _refusal(f"it is larger than {_LARGEST_FILE} bytes")
+    return text
 
 
 def _refusal(reason: str) -> StartError:

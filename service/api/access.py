@@ -5,7 +5,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from service.access import keys
 from service.access.guard import Guard
 
-_OPEN = frozenset({"/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready"})
+_OPEN = frozenset({"/v2/health/live", "/v2/health/ready"})
 _INDEX = "/v2/repository/index"
 
 

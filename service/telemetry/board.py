@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from service.errors import BoardFull
 
-# One number for each API key, and as many again, so that they seldom want the same place.
+# One number for each API key: ten times as many as there may be, so that two seldom want one place.
 _RATES = 1024
 
 # Of address space: a page costs memory once it is written. Enough for the histograms of a

@@ -35,6 +35,7 @@ def test_a_new_key_is_found_in_the_file_that_gets_its_entry(tmp_path: Path) -> N
     [
         ("", "key"),
         ("key = []", "at least 1"),
+        (entry("a", "k", "predict") + "#" * 2**20, "larger than 1048576 bytes"),
         ("not toml", "not TOML"),
         ("\udcff", "not TOML"),
         (entry("a", "k", "predict", "secret = 1"), "key.0.secret"),
