@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import hypothesis
@@ -56,3 +56,32 @@ def root() -> Path:
 def anyio_backend() -> str:
     """Asynchronous tests run on asyncio, the loop that the service runs on."""
     return "asyncio"
+
+
+FIGURES = pytest.StashKey[list[tuple[str, str, str]]]()  # promise, test, what was counted
+
+
+@pytest.fixture
+def figure(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Note what a test counted for the promise that it shows: a row of README's table.
+
+    Called as ``figure("Drain: ...", requests=1200, lost=0)``; the rows are printed at the end.
+    """
+    rows = request.config.stash.setdefault(FIGURES, [])
+
+    def note(promise: str, **counted: float) -> None:
+        name = request.node.nodeid.partition("[")[0].replace("::", " ")
+        numbers = (f"{name.replace('_', ' ')} {count:,.6g}" for name, count in counted.items())
+        rows.append((promise, name, ", ".join(numbers)))
+
+    return note
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Print the promises as a table in Markdown."""
+    if rows := config.stash.get(FIGURES, []):
+        terminalreporter.section("promises")
+        for row in [("promise", "test", "counted"), ("---",) * 3, *rows]:
+            terminalreporter.write_line(f"| {' | '.join(row)} |")
