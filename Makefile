@@ -7,8 +7,11 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 # Other people's clients, which the tests run unchanged; they want an older protobuf than ours.
 CLIENTS := $(VENV)/clients
 
+# What looks at the dependencies, apart from what it looks at.
+TOOLS := $(VENV)/tools
+
 .DEFAULT_GOAL := help
-.PHONY: help serve install test lint format model proto lock clean
+.PHONY: help serve install test lint chaos audit sbom format model proto lock clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +37,11 @@ $(VENV)/.clients: $(BIN)/python tests/clients/requirements.txt
 	  --requirement tests/clients/requirements.txt
 	@touch $@
 
+$(VENV)/.tools: $(BIN)/python Makefile
+	$(BIN)/python -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip --disable-pip-version-check install --quiet 'pip-audit>=2.10' 'cyclonedx-bom>=7.2'
+	@touch $@
+
 serve: $(VENV)/.service  ## serve the bundled model on 127.0.0.1:8000
 	@exec $(BIN)/foldserve-serve
 
@@ -47,6 +55,21 @@ lint: $(VENV)/.all  ## format check, lint, types, import directions
 
 test: lint $(VENV)/.clients  ## everything that must be green, the tests included
 	$(BIN)/pytest --cov --cov-report=term
+
+chaos: $(VENV)/.all $(VENV)/.clients  ## the tests of README's promises in their long form
+	CHAOS=long $(BIN)/pytest tests/chaos tests/security tests/docker/test_rolling_restart.py
+
+# Known holes of every pinned version; one that cannot be looked up fails as well.
+audit: $(VENV)/.tools  ## look the pinned versions up in the databases of known vulnerabilities
+	for pins in constraints.txt tests/clients/requirements.txt; do \
+	  $(TOOLS)/bin/pip-audit --strict --disable-pip --no-deps --requirement $$pins || exit 1; done
+
+# Of an environment with what the image of the service holds, and nothing else.
+sbom: $(VENV)/.tools  ## write the service's software bill of materials, dist/sbom.json (CycloneDX)
+	rm -rf $(VENV)/served && $(PYTHON) -m venv --without-pip $(VENV)/served && mkdir -p dist
+	$(PIP) --python $(VENV)/served/bin/python install --quiet --constraint constraints.txt '.[service]'
+	$(TOOLS)/bin/cyclonedx-py environment $(VENV)/served/bin/python --pyproject pyproject.toml \
+	  --output-reproducible --output-file dist/sbom.json
 
 format: $(VENV)/.all  ## format the code and mend what can be mended
 	$(BIN)/ruff format .

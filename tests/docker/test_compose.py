@@ -1,12 +1,10 @@
 """`docker compose up` as README says it, on a real engine."""
 
 import json
-import os
 import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,81 +14,14 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from service.machine.cpus import usable_cpus
 from service.tuning.settings_file import write_settings
+from tests.docker.conftest import Compose, docker
 
 LARGEST_IMAGE = 350 * 10**6  # bytes, as `docker images` counts: what README promises
 
 
-@dataclass(frozen=True)
-class Compose:
-    """A compose project of its own on a copy of what the project ships."""
-
-    folder: Path
-    environment: dict[str, str]
-
-    def __call__(self, *arguments: str, timeout: float = 120) -> str:
-        """Runs `docker compose` and returns what it printed to stdout."""
-        done = subprocess.run(
-            ["docker", "compose", *arguments],  # noqa: S607 - docker is found on the PATH
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
-        assert done.returncode == 0, f"docker compose {' '.join(arguments)}\n{done.stderr}"
-        return done.stdout
-
-
-def docker(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["docker", *arguments],  # noqa: S607 - docker is found on the PATH
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
 @pytest.fixture(scope="module")
-def compose(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compose]:
-    if shutil.which("docker") is None or docker("info").returncode != 0:
-        pytest.skip("no Docker engine answers")
-    folder = tmp_path_factory.mktemp("foldserve")
-    ignore = shutil.ignore_patterns("__pycache__")
-    for name in ("service", "training", "export", "models"):
-        shutil.copytree(root / name, folder / name, ignore=ignore)
-    for name in (
-        "Dockerfile",
-        "docker-compose.yml",
-        ".dockerignore",
-        "pyproject.toml",
-        "constraints.txt",
-        "README.md",
-    ):
-        shutil.copy(root / name, folder / name)
-    if (root / "wheels").is_dir():
-        shutil.copytree(root / "wheels", folder / "wheels")
-    project = Compose(
-        folder,
-        os.environ
-        | {
-            "COMPOSE_PROJECT_NAME": f"foldserve-test-{os.getpid()}",
-            "FOLDSERVE_PUBLISH": "127.0.0.1:0",
-            "FOLDSERVE_PUBLISH_GRPC": "127.0.0.1:0",
-            "TRAIN_USER": f"{os.getuid()}:{os.getgid()}",
-        },
-    )
-    try:
-        yield project
-    finally:
-        project("--profile", "train", "down", "--volumes", "--timeout", "5")
-
-
-@pytest.fixture(scope="module")
-def container(compose: Compose) -> str:
+def container(compose: Compose, image: None) -> str:  # noqa: ARG001 -- it has to be there
     """The running service's container id."""
-    compose("build", "service", timeout=900)
     compose("up", "--detach", "--wait", "--wait-timeout", "60", "service")
     return compose("ps", "--quiet", "service").strip()
 
