@@ -14,6 +14,7 @@ from service.repository.commands import Commands
 from service.repository.control import Control
 from service.repository.entries import Entry, Files, Repository, files_of, find_models
 from service.repository.hub import Hub, OwnHub
+from service.repository.policy import read_policies
 from service.settings import Settings
 from service.telemetry.board import Phase
 from service.telemetry.metrics import Metrics
@@ -54,6 +55,7 @@ class Service:
             self._load,
             self._publish,
             settings.grace_s,
+            read_policies(settings.version_policy),
         )
         self.commands = Commands(
             OwnHub() if hub is None else hub, self._control, allowed=settings.control_plane

@@ -43,6 +43,10 @@ class Settings(BaseSettings):
         default=Path("models"),
         description="Model repository: a folder of <name>/<version>/model.onnx.",
     )
+    version_policy: str = Field(
+        default="all",
+        description="Versions to serve: all, latest:N, or by model latest:1;digits=1,2.",
+    )
     require_lock: bool = Field(
         default=False, description="Serve only files whose hash stands in the lock.json of models."
     )

@@ -8,6 +8,7 @@ from service.access.keys import read_keys
 from service.environment import read_settings
 from service.errors import StartError
 from service.machine.plan import plan
+from service.repository.policy import read_policies
 from service.settings import Settings
 
 
@@ -35,6 +36,7 @@ def _serve(settings: Settings) -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # noqa: TID251 -- set, not read
     _load_logs_without_rich()
     planned = plan(settings)
+    read_policies(settings.version_policy)  # what is wrong is said before anything is loaded
     if settings.api_keys is not None:
         read_keys(settings.api_keys)  # once for all workers, and before anything is loaded
     # After the settings, so that a wrong value need not wait for what a server loads.

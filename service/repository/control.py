@@ -1,20 +1,27 @@
 """Loading, reloading and unloading models while the others, and they themselves, are served.
 
-folder → entries → what changed is loaded → swapped in → what was there before is closed behind
-its last request. A model that cannot be loaded changes nothing for those that are served.
+folder → entries → those that the version policy chooses → what changed is loaded → swapped in →
+what was there before is closed behind its last request, and only then the next is loaded: there
+is one model in memory more than are served, at most. A model that cannot be loaded changes
+nothing for those that are served.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
+from itertools import groupby
 
 import structlog
 
 from service.errors import LoadFailed, ModelNotFound, NotReady, StartError
-from service.inference.predictor import Predictor
 from service.repository.entries import Entry, Files, Repository, files_of
+from service.repository.policy import Policies, Policy
+from service.repository.retirement import Retirement
 
 log = structlog.get_logger()
+
+Look = Mapping[str, Files | None]
+"""The files of each version of a model as they were seen; None where they still change."""
 
 
 class Control:
@@ -26,6 +33,7 @@ class Control:
         load: returns an entry as ready or as failed.
         publish: told each entry that is served or not from now on.
         grace_s: seconds that requests get to finish on a predictor that goes.
+        policies: choose the versions, until a command chooses others.
     """
 
     def __init__(
@@ -35,15 +43,21 @@ class Control:
         load: Callable[[Entry], Awaitable[Entry]],
         publish: Callable[[Entry], None],
         grace_s: float,
+        policies: Policies | None = None,
     ) -> None:
         self._repository = repository
         self._find = find
         self._load = load
         self._publish = publish
-        self._grace_s = grace_s
+        self._policies = policies or Policies()
+        self._commanded: dict[str, Policy] = {}
         self._changing = asyncio.Lock()
         self._closed = False
-        self._retiring: dict[asyncio.Task[None], str] = {}
+        self._retirement = Retirement(grace_s)
+
+    def policy(self, name: str) -> Policy:
+        """Return what chooses the versions of a model now."""
+        return self._commanded.get(name) or self._policies.of(name)
 
     async def load_all(self, entries: Iterable[Entry]) -> None:
         """Load what was found at the start; a command that comes waits until it is done.
@@ -52,33 +66,69 @@ class Control:
             StartError: the folder cannot be listed, or models cannot run as the operator wants.
         """
         async with self._changing:
-            for entry in entries:
-                if entry.version not in self._repository.models.get(entry.name, {}):
-                    self._repository.update(entry)
-            for entry in tuple(self._repository):
-                if entry.state == "loading":
-                    self._replace(entry, await self._load(entry))
+            models = {
+                name: {entry.version: entry for entry in versions}
+                for name, versions in groupby(entries, lambda entry: entry.name)
+            }
+            for name in self._policies.own.keys() - models.keys():
+                log.warning("no such model", model=name, setting="FOLDSERVE_VERSION_POLICY")
+            for name, found in models.items():
+                self._announce(name, found)
+            for name, found in models.items():
+                await self._bring(name, found, self.policy(name))
 
-    async def load(self, name: str) -> None:
+    async def load(self, name: str, policy: Policy | None = None) -> None:
         """Serve what is in a model's folder now; what has not changed stays as it is.
+
+        Args:
+            name: the folder's.
+            policy: chooses the versions from now on, in place of the setting's.
 
         Raises:
             ModelNotFound: there is no such folder, or no version in it; what is served stays.
+            LoadFailed: a version could not be loaded, or none is chosen; the others were, and
+                while nothing of what was chosen is served, what is served stays.
+            NotReady: the service is closing.
+        """
+        chosen = policy or self._policies.of(name)
+        async with self._changing:
+            self._require_open()
+            found = await asyncio.to_thread(self._versions, name)
+            if not chosen.candidates(found):
+                raise LoadFailed(f"there is no version {chosen}; there is {', '.join(found)}")
+            reasons = await self._bring(name, found, chosen)
+            if self._serves_any(name, chosen.candidates(found)):
+                self._commanded = self._commanded | {name: chosen}
+        log.info("model loaded", model=name, versions=str(chosen), failed=len(reasons))
+        if reasons:
+            raise LoadFailed("; ".join(reasons))
+
+    async def refresh(self, name: str, seen: Look) -> None:
+        """Serve what was seen in a model's folder; a model that clients unloaded is left alone.
+
+        Files that are others by now are left to the next look. What could not be loaded before
+        is not tried again until its files change.
+
+        Args:
+            name: the folder's.
+            seen: what was in it.
+
+        Raises:
             LoadFailed: a version could not be loaded; the others were.
             NotReady: the service is closing.
         """
         async with self._changing:
             self._require_open()
-            found = await asyncio.to_thread(self._versions, name)
-            reasons = [reason for entry in found for reason in await self._refresh(entry)]
-            kept = {entry.version for entry in found}
-            for entry in list(self._repository.versions(name).values()):
-                if entry.version not in kept:
-                    self._repository.remove(entry)
-                    self._publish(entry.unloaded())
-                    self._retire(entry)
-        await self._retired(name)
-        log.info("model loaded", model=name, failed=len(reasons))
+            if self._was_unloaded(name):
+                return
+            listed = await asyncio.to_thread(self._list)
+            found = {
+                entry.version: entry
+                for entry in listed
+                if entry.name == name and (entry.version in seen or await _there(entry))
+            }
+            reasons = await self._bring(name, found, self.policy(name), seen)
+        log.info("model refreshed", model=name, failed=len(reasons))
         if reasons:
             raise LoadFailed("; ".join(reasons))
 
@@ -93,7 +143,7 @@ class Control:
             self._require_open()
             for entry in list(self._repository.versions(name).values()):
                 self._replace(entry, entry.unloaded())
-        await self._retired(name)
+            await self._retirement.ended(name)
         log.info("model unloaded", model=name)
 
     async def require_folder(self, name: str) -> None:
@@ -105,7 +155,7 @@ class Control:
         self._repository.versions(name)
 
     async def not_loaded(self) -> list[Entry]:
-        """Return what came into the repository's folder and waits for a load.
+        """Return what is in the repository's folder and is not served, and why not.
 
         Raises:
             LoadFailed: the folder cannot be listed.
@@ -113,7 +163,7 @@ class Control:
         models = self._repository.models
         found = await asyncio.to_thread(self._list)
         return [
-            replace(entry, state="unavailable", reason="not loaded yet")
+            replace(entry, state="unavailable", reason=self._why_not(entry))
             for entry in found
             if entry.version not in models.get(entry.name, {})
         ]
@@ -122,7 +172,7 @@ class Control:
         """Change nothing from now on; return when what goes is gone."""
         async with self._changing:
             self._closed = True
-        await self._retired()
+        await self._retirement.ended()
 
     def _require_open(self) -> None:
         if self._closed:
@@ -134,53 +184,91 @@ class Control:
         except StartError:  # its message names the folder
             raise LoadFailed("the model repository cannot be listed") from None
 
-    def _versions(self, name: str) -> list[Entry]:
-        found = [entry for entry in self._list() if entry.name == name]
+    def _versions(self, name: str) -> dict[str, Entry]:
+        found = {entry.version: entry for entry in self._list() if entry.name == name}
         if not found:
             raise ModelNotFound("the model repository has no folder of this name with a version")
         return found
 
-    async def _refresh(self, entry: Entry) -> list[str]:
+    def _announce(self, name: str, found: Mapping[str, Entry]) -> None:
+        """Tell of the versions that will be loaded, where a command has not brought them yet."""
+        policy = self.policy(name)
+        for version in policy.candidates(found)[: policy.latest]:
+            if version not in self._repository.models.get(name, {}):
+                self._repository.update(found[version])
+
+    async def _bring(
+        self, name: str, found: Mapping[str, Entry], policy: Policy, seen: Look | None = None
+    ) -> list[str]:
+        """Serve of what was found what a policy chooses; return what cannot be, and why not."""
+        reasons: list[str] = []
+        tried: set[str] = set()
+        for version in policy.candidates(found):
+            if policy.enough(sum(self._serves_any(name, [each]) for each in tried)):
+                break
+            tried.add(version)
+            reasons += await self._refresh(found[version], seen)
+            await self._drop(name, self._unwanted(name, policy, found))
+        kept = tried | ({*self._ready(name)} - self._unwanted(name, policy, found))
+        await self._drop(name, {*self._repository.models.get(name, {})} - kept)
+        for missing in {*policy.specific} - found.keys():
+            log.warning("no such version", model=name, version=missing)
+        return reasons
+
+    async def _refresh(self, entry: Entry, seen: Look | None) -> list[str]:
         """Load a version if it is not what is served; return why not, if it cannot be."""
         old = self._repository.models.get(entry.name, {}).get(entry.version)
-        if old is not None and old.predictor and old.files == await _files(entry):
+        files = await _files(entry)
+        if old is not None and old.predictor and old.files == files:
+            self._repository.update(old.current())
+            return []
+        was_refused = old is not None and old.refused == files
+        if seen is not None and (was_refused or seen.get(entry.version) != files):
             return []
         fresh = await self._load(entry)
-        if fresh.predictor is not None:
-            self._replace(old, fresh)
-            return []
-        served_on = old.outdated(str(fresh.reason)) if old and old.predictor else None
-        self._replace(old, served_on or fresh)
-        return [f"version {entry.version}: {fresh.reason}"]
+        if fresh.predictor is None:
+            reason = str(fresh.reason)
+            served_on = old.outdated(reason, files) if old and old.predictor else None
+            self._replace(old, served_on or fresh.failed(reason, files))
+            return [f"version {entry.version}: {reason}"]
+        self._replace(old, fresh)
+        await self._retirement.ended(entry.name)
+        return []
+
+    def _ready(self, name: str) -> list[str]:
+        versions = self._repository.models.get(name, {})
+        return [version for version, entry in versions.items() if entry.predictor]
+
+    def _serves_any(self, name: str, versions: Iterable[str]) -> bool:
+        return not {*versions}.isdisjoint(self._ready(name))
+
+    def _unwanted(self, name: str, policy: Policy, found: Mapping[str, Entry]) -> set[str]:
+        return policy.unwanted(self._ready(name), found)
+
+    def _was_unloaded(self, name: str) -> bool:
+        versions = self._repository.models.get(name, {}).values()
+        return any(entry.state == "unavailable" for entry in versions)
+
+    def _why_not(self, entry: Entry) -> str:
+        known = {*self._repository.models.get(entry.name, {}), entry.version}
+        policy = self.policy(entry.name)
+        chosen = policy.candidates(known)[: policy.latest]
+        return "not loaded yet" if entry.version in chosen else f"the version policy is {policy}"
 
     def _replace(self, old: Entry | None, new: Entry) -> None:
         self._repository.update(new)
         self._publish(new)
         if old is not None and old.predictor is not new.predictor:
-            self._retire(old)
+            self._retirement.begin(old)
 
-    def _retire(self, entry: Entry) -> None:
-        """Begin to close the predictor of an entry that nobody finds any more."""
-        if entry.predictor is not None:
-            task = asyncio.create_task(self._close(entry, entry.predictor))
-            self._retiring[task] = entry.name  # the loop itself holds its tasks weakly
-            task.add_done_callback(self._retiring.pop)
-
-    async def _close(self, entry: Entry, predictor: Predictor) -> None:
-        """Close a predictor behind its last request, or when the grace time is over."""
-        grace_s = self._grace_s
-        try:
-            async with asyncio.timeout(grace_s):
-                await entry.in_use.ended()
-        except TimeoutError:
-            log.warning("requests cut short", model=entry.name, version=entry.version)
-            grace_s = 0
-        await predictor.close(grace_s)
-
-    async def _retired(self, name: str | None = None) -> None:
-        """Return when what goes of a model, or of all, is gone; goes on if it is cancelled."""
-        tasks = [task for task, model in self._retiring.items() if name in (None, model)]
-        await asyncio.shield(asyncio.gather(*tasks))
+    async def _drop(self, name: str, versions: Iterable[str]) -> None:
+        """Forget versions; return when they are gone from memory, too."""
+        for version in versions:
+            entry = self._repository.models[name][version]
+            self._repository.remove(entry)
+            self._publish(entry.unloaded())
+            self._retirement.begin(entry)
+        await self._retirement.ended(name)
 
 
 async def _files(entry: Entry) -> Files:
@@ -188,3 +276,7 @@ async def _files(entry: Entry) -> Files:
         return await asyncio.to_thread(files_of, entry.path.parent)
     except OSError:  # it went since it was listed; loading it says so
         return ()
+
+
+async def _there(entry: Entry) -> bool:
+    return await asyncio.to_thread(entry.path.is_file)

@@ -5,7 +5,6 @@ listing the folder once; a request's words are only ever looked up among them.
 """
 
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,17 +13,13 @@ from typing import Literal
 from service.errors import ModelNotFound, ModelNotReady, StartError, VersionNotFound
 from service.inference.predictor import Predictor
 from service.repository.in_use import InUse
+from service.repository.names import MODEL_NAME, VERSION
 
 MODEL_FILE = "model.onnx"
 
 State = Literal["loading", "ready", "failed", "unavailable"]
 Files = tuple[tuple[str, int, int, int], ...]
 """Name, size, time of change and inode of each file of a version."""
-
-# What needs no quoting in a URL, a metric's label or a shell.
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-# Triton's rule: a positive number without a leading zero; other folders are not versions.
-_VERSION = re.compile(r"[1-9][0-9]{0,17}")
 
 
 @dataclass(frozen=True)
@@ -39,6 +34,7 @@ class Entry:
         reason: why it is not served, or why a newer file is not; without a path.
         predictor: there when the state is "ready".
         files: that the predictor was made from.
+        refused: files that could not be loaded.
         in_use: entered by each request that the predictor answers, so that a version that is
             replaced or unloaded is closed behind the last of them.
     """
@@ -50,19 +46,24 @@ class Entry:
     reason: str | None = None
     predictor: Predictor | None = None
     files: Files = ()
+    refused: Files = ()
     in_use: InUse = field(default_factory=InUse, compare=False)
 
     def ready(self, predictor: Predictor, files: Files = ()) -> "Entry":
         """Return the entry as one that is served."""
         return replace(self, state="ready", predictor=predictor, files=files, in_use=InUse())
 
-    def failed(self, reason: str) -> "Entry":
+    def failed(self, reason: str, refused: Files = ()) -> "Entry":
         """Return the entry as one that cannot be served."""
-        return replace(self, state="failed", reason=reason)
+        return replace(self, state="failed", reason=reason, refused=refused)
 
-    def outdated(self, reason: str) -> "Entry":
+    def outdated(self, reason: str, refused: Files = ()) -> "Entry":
         """Return the entry as one that is served on, because its newer file cannot be."""
-        return replace(self, reason=f"a newer file is not served: {reason}")
+        return replace(self, reason=f"a newer file is not served: {reason}", refused=refused)
+
+    def current(self) -> "Entry":
+        """Return the entry as one whose newer file is no more."""
+        return replace(self, reason=None, refused=())
 
     def unloaded(self) -> "Entry":
         """Return the entry as one that clients no longer want."""
@@ -164,7 +165,7 @@ def find_models(root: Path, on_ignored: Callable[[str, str], None]) -> Iterator[
             " set FOLDSERVE_MODELS to a folder of <name>/<version>/model.onnx"
         ) from None
     for model in models:
-        if not _NAME.fullmatch(model.name):
+        if not MODEL_NAME.fullmatch(model.name):
             on_ignored(model.name, "its name is no model's")
             continue
         try:
@@ -173,7 +174,7 @@ def find_models(root: Path, on_ignored: Callable[[str, str], None]) -> Iterator[
             on_ignored(model.name, f"it cannot be listed: {error.strerror}")
             continue
         for version in versions:
-            if _VERSION.fullmatch(version.name):
+            if VERSION.fullmatch(version.name):
                 yield Entry(model.name, version.name, version / MODEL_FILE)
             else:
                 on_ignored(f"{model.name}/{version.name}", "its name is no version's")
