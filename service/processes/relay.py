@@ -1,21 +1,25 @@
 """The hub in the middle of the workers: passes commands on and collects the answers.
 
     ask       a worker's id for it, command   from a worker
-    do        number, command                 to every worker that is ready
+    do        number, command                 to one worker that is ready after the other
     did       number, answer                  from each of them
     answers   the worker's id, answers        to the worker that asked
+
+One worker at a time does one command: the load of a model takes the machine's cores, and while
+it goes on there is one model more in memory than are served.
 
 It does no I/O: it is told what a worker sent, and says what is to be sent to which.
 """
 
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 
-from service.repository.hub import Answer, Command
+from service.repository.hub import Answer, Command, subject
 
 log = structlog.get_logger()
 
@@ -28,12 +32,22 @@ PATIENCE_S = 600.0
 
 @dataclass
 class _Asked:
-    """A command that workers are at; a worker's answer is None until it comes."""
+    """A command: who waits for its answers, and who is still to be told of it."""
 
     by: int
     id: int
+    command: Command
+    workers: deque[int] | None = None
+    answers: list[Answer] = field(default_factory=list)
+
+
+@dataclass
+class _Turn:
+    """What one worker is at."""
+
+    worker: int
+    number: int
     deadline: float
-    answers: dict[int, Answer | None]
 
 
 class Relay:
@@ -48,7 +62,8 @@ class Relay:
         self._send = send
         self._clock = clock
         self._ready: set[int] = set()
-        self._asked: dict[int, _Asked] = {}
+        self._asked: deque[_Asked] = deque()
+        self._turn: _Turn | None = None
         self._number = 0
         self._history: dict[tuple[str, ...], Command] = {}
 
@@ -56,59 +71,63 @@ class Relay:
         """Ask a worker from now on; what was commanded before it was there it does now."""
         self._ready.add(worker)
         for command in self._history.values():
-            self._do(command, [worker])
+            self._do(command, worker)
 
     def left(self, worker: int) -> None:
-        """Ask a worker no longer, and wait no longer for its answers."""
+        """Ask a worker no longer, and wait no longer for its answer."""
         self._ready.discard(worker)
-        self._give_up(lambda asked: worker in asked.answers, {worker}, "ended")
+        if self._turn is not None and self._turn.worker == worker:
+            self._end_turn({"error": f"worker {worker} ended"})
 
     def expire(self) -> None:
-        """Wait no longer for answers that are late."""
-        now = self._clock()
-        self._give_up(lambda asked: asked.deadline <= now, self._ready, "did not answer in time")
+        """Wait no longer for an answer that is late."""
+        if self._turn is not None and self._turn.deadline <= self._clock():
+            self._end_turn({"error": f"worker {self._turn.worker} did not answer in time"})
 
     def ask(self, worker: int, message: Message) -> None:
-        """Pass on what a worker asks of all."""
+        """Pass on what a worker asks of all, after what was asked before."""
         command: Command = message["command"]
         # Of what was said of a model the latest counts, and of models the order.
-        self._history.pop(tuple(command.values()), None)
-        self._history[tuple(command.values())] = command
-        asked = sorted(self._ready)
-        number = self._do(command, asked)
-        deadline = self._clock() + PATIENCE_S
-        self._asked[number] = _Asked(worker, message["ask"], deadline, dict.fromkeys(asked))
+        self._history.pop(subject(command), None)
+        self._history[subject(command)] = command
+        self._asked.append(_Asked(worker, message["ask"], command))
+        self._go_on()
 
     def did(self, worker: int, message: Message) -> None:
         """Take a worker's answer; one to a command of before its time is nobody's."""
         answer: Answer = message["answer"]
-        asked = self._asked.get(message["did"])
-        if asked is not None:
-            asked.answers[worker] = answer
-            self._finish(message["did"], asked)
+        if self._turn is not None and self._turn.number == message["did"]:
+            self._end_turn(answer)
         elif "error" in answer:
             log.warning("command failed", worker=worker, reason=answer["error"])
 
-    def _do(self, command: Command, workers: Iterable[int]) -> int:
+    def _end_turn(self, answer: Answer) -> None:
+        self._turn = None
+        self._asked[0].answers.append(answer)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Have the next worker do what is first in the queue, if none is at work."""
+        while self._asked and self._turn is None:
+            asked = self._asked[0]
+            if asked.workers is None:
+                asked.workers = deque(sorted(self._ready))
+            # One that has ended since does the command when it is back.
+            while asked.workers and asked.workers[0] not in self._ready:
+                asked.workers.popleft()
+            if asked.workers:
+                worker = asked.workers.popleft()
+                # Before it is sent: who cannot be told may be gone before this returns.
+                self._turn = _Turn(worker, self._number + 1, self._clock() + PATIENCE_S)
+                self._do(asked.command, worker)
+            else:
+                self._finish(self._asked.popleft())
+
+    def _do(self, command: Command, worker: int) -> None:
         self._number += 1
-        for worker in workers:
-            self._send(worker, {"do": self._number, "command": command})
-        return self._number
+        self._send(worker, {"do": self._number, "command": command})
 
-    def _give_up(
-        self, concerned: Callable[[_Asked], bool], workers: Iterable[int], reason: str
-    ) -> None:
-        for number, asked in list(self._asked.items()):
-            if concerned(asked):
-                for worker in workers:
-                    if asked.answers.get(worker, {}) is None:
-                        asked.answers[worker] = {"error": f"worker {worker} {reason}"}
-                self._finish(number, asked)
-
-    def _finish(self, number: int, asked: _Asked) -> None:
-        """Give the answers to the worker that asked, if all are there."""
-        if None in asked.answers.values():
-            return
-        del self._asked[number]
+    def _finish(self, asked: _Asked) -> None:
+        """Give the answers to the worker that asked, if it is still there."""
         if asked.by in self._ready:
-            self._send(asked.by, {"answers": asked.id, "of": list(asked.answers.values())})
+            self._send(asked.by, {"answers": asked.id, "of": asked.answers})

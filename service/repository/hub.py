@@ -17,6 +17,15 @@ Answer = dict[str, Any]
 OnCommand = Callable[[Command], Awaitable[Answer]]
 
 
+def subject(command: Command) -> tuple[str, ...]:
+    """Return what a command is about: of those about one thing, the latest makes the others void.
+
+    A load and an unload are what clients want of a model; what was seen in its folder is apart.
+    """
+    (verb, name), *_ = command.items()
+    return (name, "seen") if verb == "refresh" else (name,)
+
+
 class Hub(Protocol):
     """Carries a command to every worker, the asking one included."""
 
@@ -26,8 +35,7 @@ class Hub(Protocol):
     async def everywhere(self, command: Command) -> list[Answer]:
         """Return the answer of every worker, in the order of the workers; never raises.
 
-        Commands of several workers reach every worker in the same order, but a worker may
-        begin with the next before it is done with the last.
+        One worker does a command after the other, and the next command comes after that.
         """
 
 

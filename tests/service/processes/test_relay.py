@@ -9,6 +9,7 @@ from service.processes.relay import PATIENCE_S, Message, Relay
 
 LOAD = {"load": "digits"}
 UNLOAD = {"unload": "digits"}
+REFRESH = {"refresh": "digits", "seen": "{}"}
 
 
 class Workers:
@@ -26,6 +27,12 @@ class Workers:
         taken, self.sent[:] = self.sent[:], []
         return taken
 
+    def finish(self) -> None:
+        """Have each worker do what it is told, until there is no more."""
+        while orders := [(worker, said) for worker, said in self.take() if "do" in said]:
+            for worker, said in orders:
+                self.relay.did(worker, {"did": said["do"], "answer": {}})
+
 
 @pytest.fixture
 def workers() -> Iterator[Workers]:
@@ -36,71 +43,92 @@ def workers() -> Iterator[Workers]:
     assert not made.sent
 
 
-def test_a_command_goes_to_all_and_the_answers_in_their_order_to_the_one_that_asked(
+def test_one_worker_after_the_other_does_a_command_and_their_answers_go_to_the_one_that_asked(
     workers: Workers,
 ) -> None:
     workers.relay.ask(1, {"ask": 7, "command": LOAD})
-    assert workers.take() == [
-        (0, {"do": 1, "command": LOAD}),
-        (1, {"do": 1, "command": LOAD}),
-    ]
-    workers.relay.did(1, {"did": 1, "answer": {"by": 1}})
-    assert workers.take() == []
+    assert workers.take() == [(0, {"do": 1, "command": LOAD})]
     workers.relay.did(0, {"did": 1, "answer": {"by": 0}})
+    assert workers.take() == [(1, {"do": 2, "command": LOAD})]
+    workers.relay.did(1, {"did": 2, "answer": {"by": 1}})
     assert workers.take() == [(1, {"answers": 7, "of": [{"by": 0}, {"by": 1}]})]
 
 
-def test_a_worker_that_ends_meanwhile_is_reported(workers: Workers) -> None:
-    workers.relay.ask(0, {"ask": 7, "command": LOAD})
-    workers.relay.did(0, {"did": 1, "answer": {}})
+def test_a_command_waits_until_all_workers_have_done_the_one_before(workers: Workers) -> None:
+    workers.relay.ask(1, {"ask": 7, "command": LOAD})
+    workers.relay.ask(0, {"ask": 8, "command": UNLOAD})
+    told: list[tuple[int, Message]] = []
+    while orders := workers.take():
+        told += orders
+        at_work = [(worker, said) for worker, said in orders if "do" in said]
+        assert len(at_work) <= 1
+        for worker, said in at_work:
+            workers.relay.did(worker, {"did": said["do"], "answer": {}})
+    assert told == [
+        (0, {"do": 1, "command": LOAD}),
+        (1, {"do": 2, "command": LOAD}),
+        (1, {"answers": 7, "of": [{}, {}]}),
+        (0, {"do": 3, "command": UNLOAD}),
+        (1, {"do": 4, "command": UNLOAD}),
+        (0, {"answers": 8, "of": [{}, {}]}),
+    ]
+
+
+def test_a_worker_that_ends_meanwhile_is_reported_and_the_others_go_on(workers: Workers) -> None:
+    workers.relay.ask(1, {"ask": 7, "command": LOAD})
     workers.take()
-    workers.relay.left(1)
-    assert workers.take() == [(0, {"answers": 7, "of": [{}, {"error": "worker 1 ended"}]})]
+    workers.relay.left(0)
+    assert workers.take() == [(1, {"do": 2, "command": LOAD})]
+    workers.relay.did(1, {"did": 2, "answer": {}})
+    assert workers.take() == [(1, {"answers": 7, "of": [{"error": "worker 0 ended"}, {}]})]
 
 
-def test_an_answer_that_was_given_stays_though_its_worker_ends(workers: Workers) -> None:
+def test_a_worker_that_ends_before_its_turn_is_not_waited_for(workers: Workers) -> None:
     workers.relay.ask(0, {"ask": 7, "command": LOAD})
-    workers.relay.did(1, {"did": 1, "answer": {"by": 1}})
     workers.relay.left(1)
     workers.take()
     workers.relay.did(0, {"did": 1, "answer": {"by": 0}})
-    assert workers.take() == [(0, {"answers": 7, "of": [{"by": 0}, {"by": 1}]})]
+    assert workers.take() == [(0, {"answers": 7, "of": [{"by": 0}]})]
 
 
-def test_nobody_is_told_if_the_worker_that_asked_has_ended(workers: Workers) -> None:
+def test_nobody_is_told_if_the_worker_that_asked_has_ended_and_the_others_go_on(
+    workers: Workers,
+) -> None:
     workers.relay.ask(0, {"ask": 7, "command": LOAD})
     workers.take()
     workers.relay.left(0)
-    workers.relay.did(1, {"did": 1, "answer": {}})
+    assert workers.take() == [(1, {"do": 2, "command": LOAD})]
+    workers.relay.did(1, {"did": 2, "answer": {}})
     assert workers.take() == []
 
 
 def test_a_worker_that_hangs_holds_up_no_answer_for_good(workers: Workers) -> None:
-    workers.relay.ask(0, {"ask": 7, "command": LOAD})
-    workers.relay.did(0, {"did": 1, "answer": {}})
+    workers.relay.ask(1, {"ask": 7, "command": LOAD})
     workers.take()
     workers.now = PATIENCE_S - 1
     workers.relay.expire()
     assert workers.take() == []
     workers.now = PATIENCE_S
     workers.relay.expire()
-    late = {"error": "worker 1 did not answer in time"}
-    assert workers.take() == [(0, {"answers": 7, "of": [{}, late]})]
-    workers.relay.did(1, {"did": 1, "answer": {}})
-    assert workers.take() == []
+    assert workers.take() == [(1, {"do": 2, "command": LOAD})]
+    workers.relay.did(0, {"did": 1, "answer": {}})
+    workers.relay.did(1, {"did": 2, "answer": {}})
+    late = {"error": "worker 0 did not answer in time"}
+    assert workers.take() == [(1, {"answers": 7, "of": [late, {}]})]
 
 
 def test_a_worker_that_comes_later_does_the_latest_command_about_each_model(
     workers: Workers,
 ) -> None:
-    for command in (LOAD, {"load": "faces"}, UNLOAD):
-        workers.relay.ask(0, {"ask": 1, "command": command})
     workers.relay.left(1)
-    workers.take()
+    for command in (LOAD, REFRESH, {"load": "faces"}, UNLOAD):
+        workers.relay.ask(0, {"ask": 1, "command": command})
+        workers.finish()
     workers.relay.joined(1)
-    assert workers.take() == [
-        (1, {"do": 4, "command": {"load": "faces"}}),
-        (1, {"do": 5, "command": UNLOAD}),
+    assert [message["command"] for _, message in workers.take()] == [
+        REFRESH,
+        {"load": "faces"},
+        UNLOAD,
     ]
 
 
