@@ -15,6 +15,7 @@ from service.repository.control import Control
 from service.repository.entries import Entry, Files, Repository, files_of, find_models
 from service.repository.hub import Hub, OwnHub
 from service.repository.policy import read_policies
+from service.repository.poll import Poller
 from service.settings import Settings
 from service.telemetry.board import Phase
 from service.telemetry.metrics import Metrics
@@ -60,6 +61,13 @@ class Service:
         self.commands = Commands(
             OwnHub() if hub is None else hub, self._control, allowed=settings.control_plane
         )
+        self._poller = Poller(
+            lambda on_ignored: find_models(settings.models, on_ignored),
+            lambda: self._repository.models,
+            self.commands.refresh,
+            lambda: self.metrics.board.first_serving is self.metrics.slot,
+        )
+        self._polling: asyncio.Task[None] | None = None
         self.decoder = Decoder(self.plan.decode_threads, settings.max_queue_size)
 
     @property
@@ -106,6 +114,8 @@ class Service:
             await self.close()
             raise
         self._enter(Phase.SERVING)
+        if self.settings.repository_poll_s:
+            self._polling = asyncio.create_task(self._poller.run(self.settings.repository_poll_s))
 
     def drain(self) -> None:
         """Say at once that no new requests should be sent; those that come are answered."""
@@ -117,6 +127,8 @@ class Service:
 
     async def close(self) -> None:
         """Stop admission, answer what was admitted, free the models."""
+        if self._polling is not None:
+            self._polling.cancel()
         await self._control.close()
         predictors = [entry.predictor for entry in self._repository if entry.predictor]
         for predictor in predictors:
@@ -175,6 +187,7 @@ class Service:
         return RunOptions(settings.provider, self.plan.intra_op_threads, settings.cuda_cpu_fallback)
 
     def _failed(self, entry: Entry, reason: str) -> Entry:
+        self.metrics.load_failed(entry.name, entry.version)
         log.warning("model failed", model=entry.name, version=entry.version, reason=reason)
         return entry.failed(reason)
 

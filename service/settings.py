@@ -47,6 +47,13 @@ class Settings(BaseSettings):
         default="all",
         description="Versions to serve: all, latest:N, or by model latest:1;digits=1,2.",
     )
+    repository_poll_s: float = Field(
+        default=0.0,
+        ge=0,
+        le=86_400,
+        allow_inf_nan=False,
+        description="Seconds between looks for new, changed and removed models; 0 never looks.",
+    )
     require_lock: bool = Field(
         default=False, description="Serve only files whose hash stands in the lock.json of models."
     )

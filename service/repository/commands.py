@@ -1,9 +1,13 @@
-"""What a client may have every worker do: load a model, unload a model."""
+"""What every worker does: load a model, unload a model, serve what was seen in its folder."""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
 
 from service.errors import ControlPlaneOff, LoadFailed, ModelNotFound, ServiceError
-from service.repository.control import Control
+from service.repository.control import Control, Look
 from service.repository.entries import Entry
 from service.repository.hub import Answer, Command, Hub
+from service.repository.policy import Policy, read_policy
 
 
 class Commands:
@@ -18,7 +22,11 @@ class Commands:
     def __init__(self, hub: Hub, control: Control, *, allowed: bool) -> None:
         self._hub = hub
         self._control = control
-        self._actions = {"load": control.load, "unload": control.unload}
+        self._actions: Mapping[str, Callable[[str, Command], Awaitable[None]]] = {
+            "load": self._load,
+            "unload": self._unload,
+            "refresh": self._refresh,
+        }
         self._allowed = allowed
         hub.on_command = self._obey
 
@@ -31,8 +39,12 @@ class Commands:
         if not self._allowed:
             raise ControlPlaneOff("load / unload is not allowed: FOLDSERVE_CONTROL_PLANE is off")
 
-    async def load(self, name: str) -> None:
+    async def load(self, name: str, policy: Policy | None = None) -> None:
         """Serve what is in a model's folder now, in every worker.
+
+        Args:
+            name: the folder's.
+            policy: chooses the versions from now on, in place of the setting's.
 
         Raises:
             ControlPlaneOff: clients may not command.
@@ -41,7 +53,8 @@ class Commands:
         """
         self.require_allowed()
         await self._control.require_folder(name)  # all workers hear of real models alone
-        await self._everywhere({"load": name})
+        chosen = {} if policy is None else {"policy": str(policy)}
+        await self._everywhere({"load": name} | chosen)
 
     async def unload(self, name: str) -> None:
         """Serve a model no longer, in any worker.
@@ -54,6 +67,18 @@ class Commands:
         self.require_allowed()
         self._control.require_model(name)
         await self._everywhere({"unload": name})
+
+    async def refresh(self, name: str, seen: Look) -> None:
+        """Serve what was seen in a model's folder, in every worker; no client asks for it.
+
+        Raises:
+            LoadFailed: a worker could not, and why.
+        """
+        await self._everywhere({"refresh": name, "seen": json.dumps(seen)})
+
+    def policy(self, name: str) -> Policy:
+        """Return what chooses the versions of a model now."""
+        return self._control.policy(name)
 
     async def not_loaded(self) -> list[Entry]:
         """Return what could be loaded and is not there yet; nothing if nobody may load it.
@@ -72,9 +97,27 @@ class Commands:
             raise (ModelNotFound if unknown else LoadFailed)("; ".join(reasons))
 
     async def _obey(self, command: Command) -> Answer:
+        (verb, name), *_ = command.items()
         try:
-            for action, name in command.items():
-                await self._actions[action](name)
+            await self._actions[verb](name, command)
         except ServiceError as error:
             return {"error": str(error), "code": error.code}
         return {}
+
+    async def _load(self, name: str, command: Command) -> None:
+        policy = command.get("policy")
+        await self._control.load(name, None if policy is None else read_policy(policy))
+
+    async def _unload(self, name: str, _command: Command) -> None:
+        await self._control.unload(name)
+
+    async def _refresh(self, name: str, command: Command) -> None:
+        await self._control.refresh(name, _look(command["seen"]))
+
+
+def _look(text: str) -> Look:
+    """Read what was seen; JSON knows no tuples."""
+    return {
+        version: None if files is None else tuple(tuple(file) for file in files)
+        for version, files in json.loads(text).items()
+    }

@@ -121,6 +121,7 @@ class Control:
             self._require_open()
             if self._was_unloaded(name):
                 return
+            before = self._served(name)
             listed = await asyncio.to_thread(self._list)
             found = {
                 entry.version: entry
@@ -128,7 +129,8 @@ class Control:
                 if entry.name == name and (entry.version in seen or await _there(entry))
             }
             reasons = await self._bring(name, found, self.policy(name), seen)
-        log.info("model refreshed", model=name, failed=len(reasons))
+            if self._served(name) != before:
+                log.info("model refreshed", model=name, versions=self._ready(name))
         if reasons:
             raise LoadFailed("; ".join(reasons))
 
@@ -235,9 +237,12 @@ class Control:
         await self._retirement.ended(entry.name)
         return []
 
-    def _ready(self, name: str) -> list[str]:
+    def _served(self, name: str) -> dict[str, Files]:
         versions = self._repository.models.get(name, {})
-        return [version for version, entry in versions.items() if entry.predictor]
+        return {version: entry.files for version, entry in versions.items() if entry.predictor}
+
+    def _ready(self, name: str) -> list[str]:
+        return [*self._served(name)]
 
     def _serves_any(self, name: str, versions: Iterable[str]) -> bool:
         return not {*versions}.isdisjoint(self._ready(name))

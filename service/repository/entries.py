@@ -183,10 +183,13 @@ def find_models(root: Path, on_ignored: Callable[[str, str], None]) -> Iterator[
 def files_of(folder: Path) -> Files:
     """Return what tells a version's folder from the same folder with other files.
 
+    Files whose names begin with a dot are not the version's: they may still be written.
+
     Raises:
         OSError: the folder or a file of it is not there any more.
     """
-    files = sorted(path for path in folder.iterdir() if path.is_file())
+    paths = (path for path in folder.iterdir() if not path.name.startswith("."))
+    files = sorted(path for path in paths if path.is_file())
     return tuple((file.name, *_identity(file.stat())) for file in files)
 
 

@@ -170,6 +170,11 @@ class Board:
         """How many workers have not been ready once."""
         return sum(not slot.was_ready for slot in self.slots)
 
+    @property
+    def first_serving(self) -> Slot | None:
+        """The slot of the first worker that serves: it does what one of them must do."""
+        return next((slot for slot in self.slots if slot.phase is Phase.SERVING), None)
+
     def totals(self, rules: Mapping[str, Rule]) -> dict[Key, list[float]]:
         """Return the values of all workers as one: added up, or by the rule for a key's name.
 

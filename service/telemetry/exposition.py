@@ -18,7 +18,8 @@ from service.telemetry.series import ROWS, SECONDS, totals
 _Labels = tuple[str, ...]
 _MODEL: _Labels = ("model", "version")
 _COUNTERS: dict[str, tuple[str, _Labels]] = {
-    "requests": ("Requests by route and status.", ("route", "status"))
+    "requests": ("Requests by route and status.", ("route", "status")),
+    "load_failures": ("Loads that failed, in each worker; what was served before stays.", _MODEL),
 }
 _HISTOGRAMS: dict[str, tuple[str, _Labels]] = {
     "request_seconds": ("Seconds from a request's head to its last byte.", ("route",)),

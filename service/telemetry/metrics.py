@@ -74,6 +74,10 @@ class Metrics:
             self._models[name, version].watch_queue(int)
         self.open(("model_ready", name, version), 1, is_gauge=True)[0] = ready
 
+    def load_failed(self, name: str, version: str) -> None:
+        """Count a load of a version that failed."""
+        self.open(("load_failures", name, version), 1)[0] += 1.0
+
     def publish(self) -> None:
         """Write down what is only known when it is asked for; other workers read the board."""
         for model in self._models.values():

@@ -6,6 +6,7 @@
     outcomes           model, version       what came of the inference requests
     batches            model, version, rows count and seconds of the runs of so many rows
     last_run           model, version       seconds since the epoch
+    load_failures      model, version       count
     waiting_rows …     model, version       gauges
 
 A histogram has a count for each bound, one for what is above them, and the sum.
