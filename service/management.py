@@ -3,13 +3,15 @@
 https://github.com/triton-inference-server/server, ``docs/protocol/``.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from service.errors import InvalidRequest
+from service.errors import InvalidRequest, ModelNotFound, ModelNotReady
 from service.lifecycle import Service
 from service.repository.entries import Entry
 from service.repository.model_config import model_config
+from service.repository.override import policy_of
+from service.repository.policy import Policy
 from service.telemetry.statistics import Statistics
 from service.wire.tensors import brief
 
@@ -17,6 +19,9 @@ _STATES = {"ready": "READY", "loading": "LOADING"}
 
 # No model of ours depends on another, so it makes no difference.
 _TAKEN_BY_UNLOAD = ("unload_dependents",)
+
+# Its version policy chooses the versions until the next load.
+_TAKEN_BY_LOAD = ("config",)
 
 
 def config(service: Service, name: str, version: str | None) -> dict[str, Any]:
@@ -26,7 +31,8 @@ def config(service: Service, name: str, version: str | None) -> dict[str, Any]:
         ModelNotFound, VersionNotFound, ModelNotReady, NotReady: it cannot.
     """
     entry, predictor = service.repository.serving(name, version)
-    return model_config(entry, predictor, service.settings, service.plan)
+    policy = service.commands.policy(name)
+    return model_config(entry, predictor, service.settings, service.plan, policy)
 
 
 def statistics(
@@ -51,29 +57,29 @@ async def index(service: Service, *, only_ready: bool) -> list[dict[str, str]]:
     return [_indexed(each) for each in entries if each.predictor or not only_ready]
 
 
-async def load(service: Service, name: str, parameters: Iterable[str]) -> None:
+async def load(service: Service, name: str, parameters: Mapping[str, object]) -> None:
     """Serve what is in a model's folder now; what cannot be loaded leaves what was served.
 
     Args:
         service: ready.
         name: the folder's.
-        parameters: the names of those that came with the command.
+        parameters: that came with the command.
 
     Raises:
         InvalidRequest: a parameter asks for what is not done.
         ControlPlaneOff, ModelNotFound, LoadFailed, NotReady: the command fails.
     """
-    _check(service, parameters, taken=())
-    await service.commands.load(name)
+    _check(service, parameters, taken=_TAKEN_BY_LOAD)
+    await service.commands.load(name, _policy(service, name, parameters))
 
 
-async def unload(service: Service, name: str, parameters: Iterable[str]) -> None:
+async def unload(service: Service, name: str, parameters: Mapping[str, object]) -> None:
     """Serve a model no longer; requests that came before are answered first.
 
     Args:
         service: ready.
         name: the folder's.
-        parameters: the names of those that came with the command.
+        parameters: that came with the command.
 
     Raises:
         InvalidRequest: a parameter asks for what is not done.
@@ -88,6 +94,17 @@ def _entries(service: Service, name: str | None, version: str | None) -> Iterabl
         return service.repository
     entry, _ = service.repository.serving(name, version)
     return [entry] if version else service.repository.versions(name).values()
+
+
+def _policy(service: Service, name: str, parameters: Mapping[str, object]) -> Policy | None:
+    """Return the version policy that a load asks for, if it does."""
+    if "config" not in parameters:
+        return None
+    try:
+        served = config(service, name, None)
+    except (ModelNotFound, ModelNotReady):  # the load says what is wrong, if it is still so
+        served = {"name": name}
+    return policy_of(parameters["config"], served)
 
 
 def _check(service: Service, parameters: Iterable[str], taken: tuple[str, ...]) -> None:

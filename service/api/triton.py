@@ -3,7 +3,7 @@
 https://github.com/triton-inference-server/server, ``docs/protocol/``.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import orjson
@@ -88,13 +88,13 @@ async def unload(request: Request) -> Response:
 
 
 async def _command(
-    request: Request, command: Callable[[Service, str, Iterable[str]], Awaitable[None]]
+    request: Request, command: Callable[[Service, str, Mapping[str, Any]], Awaitable[None]]
 ) -> Response:
     service = service_of(request)
     service.commands.require_allowed()  # before anything is read of who may not command
     parameters = (await _document(request)).get("parameters")
-    names = _object("parameters", {} if parameters is None else parameters)
-    await command(service, request.path_params["name"], names)
+    stated = _object("parameters", {} if parameters is None else parameters)
+    await command(service, request.path_params["name"], stated)
     return json_answer({})
 
 

@@ -122,5 +122,6 @@ class ControlRequest(OpenDocument):
     """A load or an unload; the body may be empty."""
 
     parameters: dict[str, Any] | None = Field(
-        None, description="`unload_dependents` of an unload is taken, anything else refused."
+        None,
+        description="A load takes the version policy of `config`, an unload `unload_dependents`.",
     )

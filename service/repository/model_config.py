@@ -12,6 +12,7 @@ from service.artifact.signature import TensorSpec
 from service.inference.predictor import Predictor
 from service.machine.plan import Plan
 from service.repository.entries import MODEL_FILE, Entry
+from service.repository.policy import ALL, Policy
 from service.settings import Settings
 
 # The protocol's name of a datatype with TYPE_ before it is Triton's, but for this one.
@@ -19,7 +20,7 @@ _TYPES = {"BYTES": "TYPE_STRING"}
 
 
 def model_config(
-    entry: Entry, predictor: Predictor, settings: Settings, plan: Plan
+    entry: Entry, predictor: Predictor, settings: Settings, plan: Plan, policy: Policy = ALL
 ) -> dict[str, Any]:
     """Return the configuration of one version.
 
@@ -28,6 +29,7 @@ def model_config(
         predictor: what answers for it.
         settings: sizes and times.
         plan: how many runs there are at once.
+        policy: chose the version.
     """
     model = predictor.model
     image = model.manifest.image if model.manifest else None
@@ -36,7 +38,7 @@ def model_config(
         "name": entry.name,
         "platform": "onnxruntime_onnx",
         "backend": "onnxruntime",
-        "version_policy": {"all": {}},
+        "version_policy": policy.as_config(),
         "max_batch_size": settings.max_batch_size if batched else 0,
         "input": [_input(spec, image, batched=batched) for spec in model.signature.inputs],
         "output": [_output(spec, batched=batched) for spec in model.signature.outputs],

@@ -1,6 +1,6 @@
 """Triton's methods for those who look after models; the HTTP twins give the same."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
 
 from google.protobuf import json_format  # type: ignore[import-untyped]  # the wheel has no types
@@ -10,7 +10,7 @@ from service.lifecycle import Service
 from service.rpc.calls import Call, Method
 from service.rpc.messages import Message
 
-_Command = Callable[[Service, str, Iterable[str]], Awaitable[None]]
+_Command = Callable[[Service, str, Mapping[str, object]], Awaitable[None]]
 
 
 class ManagementMethods:
@@ -63,4 +63,11 @@ class ManagementMethods:
         return self._messages.RepositoryModelUnloadResponse()
 
     async def _command(self, command: _Command, request: Message) -> None:
-        await command(self._service, request.model_name, request.parameters)
+        stated = {name: _value(each) for name, each in request.parameters.items()}
+        await command(self._service, request.model_name, stated)
+
+
+def _value(parameter: Message) -> object:
+    """Return what one of the parameter's fields holds; None if none does."""
+    choice = parameter.WhichOneof("parameter_choice")
+    return None if choice is None else getattr(parameter, choice)

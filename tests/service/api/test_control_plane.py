@@ -1,6 +1,7 @@
 """Load and unload over HTTP, with requests on their way."""
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -132,7 +133,8 @@ async def test_a_broken_file_is_an_error_and_the_old_model_stays(
 @pytest.mark.parametrize(
     ("path", "body", "words"),
     [
-        (LOAD, {"parameters": {"config": "{}"}}, "parameters.'config' is not supported"),
+        (LOAD, {"parameters": {"config": {}}}, "parameters.config must be a JSON object as"),
+        (LOAD, {"parameters": {"config": '{"max_batch_size": 1}'}}, "parameters.config.max_batch"),
         (LOAD, {"parameters": {"file:1/model.onnx": "AAAA"}}, "'file:1/model.onnx'"),
         (LOAD, {"parameters": []}, "parameters must be a JSON object"),
         (UNLOAD, {"parameters": {"other": 1}}, "'other'"),
@@ -145,6 +147,45 @@ async def test_what_would_change_the_models_meaning_is_refused_by_name(
     answer = await control.post(path, json=body)
     assert answer.status_code == 400
     assert words in answer.json()["error"]
+    assert await infer(control) == [2, 4, 6]
+
+
+async def test_a_swap_is_rolled_back_by_the_configuration_of_a_load(
+    models: Path, control: httpx.AsyncClient
+) -> None:
+    async def load(config: dict[str, Any] | None) -> dict[str, Any]:
+        body = {} if config is None else {"parameters": {"config": json.dumps(config)}}
+        answer = await control.post(LOAD, json=body)
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = (await control.get("/v2/models/doubler/config")).json()
+        return found
+
+    zoo.put(models, "doubler", 13, squarer())
+    swapped = await load(None)
+    assert await infer(control) == [1, 4, 9]
+    back = {"version_policy": {"specific": {"versions": [1, 12]}}}
+    rolled_back = await load(swapped | back)
+    assert rolled_back == swapped | back
+    assert await infer(control) == [2, 4, 6]
+    gone = await control.post(f"/v2/models/doubler/versions/13{INFER[-6:]}", json={})
+    assert gone.status_code == 404
+    assert (await index(control))["doubler/13"] == (
+        "UNAVAILABLE",
+        "the version policy is 1,12",
+    )
+    latest = await load({"version_policy": {"latest": {}}})
+    assert latest["version_policy"] == {"latest": {"num_versions": 1}}
+    assert await infer(control) == [1, 4, 9]
+    assert (await control.get("/models/doubler")).json()["versions"][0]["version"] == "13"
+    assert (await load(None))["version_policy"] == {"all": {}}
+    assert len((await control.get("/models/doubler")).json()["versions"]) == 3
+
+
+async def test_a_rollback_to_nothing_leaves_what_is_served(control: httpx.AsyncClient) -> None:
+    config = json.dumps({"version_policy": {"specific": {"versions": [7]}}})
+    answer = await control.post(LOAD, json={"parameters": {"config": config}})
+    assert answer.status_code == 500
+    assert answer.json() == {"error": "there is no version 7; there is 1, 12"}
     assert await infer(control) == [2, 4, 6]
 
 

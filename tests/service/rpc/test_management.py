@@ -77,6 +77,16 @@ async def test_models_go_and_come(models: Path) -> None:
         assert (await rpc.ask("ModelReady", name="brightness")).ready
 
 
+async def test_a_swap_is_rolled_back_by_the_configuration_of_a_load(models: Path) -> None:
+    config = {"string_param": '{"version_policy": {"specific": {"versions": ["1"]}}}'}
+    async with serving(models, control_plane=True) as rpc:
+        await rpc.ask("RepositoryModelLoad", model_name="doubler", parameters={"config": config})
+        told = (await rpc.ask("ModelConfig", name="doubler")).config.version_policy
+        ready = states(await rpc.ask("RepositoryIndex", ready=True))
+    assert list(told.specific.versions) == [1]
+    assert set(ready) == {("brightness", "1"), ("doubler", "1")}
+
+
 @pytest.mark.parametrize("method", ["RepositoryModelLoad", "RepositoryModelUnload"])
 async def test_commands_are_taken_only_where_a_setting_says_so(rpc: Client, method: str) -> None:
     with pytest.raises(AioRpcError) as caught:
@@ -93,9 +103,15 @@ async def test_commands_are_taken_only_where_a_setting_says_so(rpc: Client, meth
         ("RepositoryModelLoad", {"model_name": "nothing"}, StatusCode.NOT_FOUND, "the model"),
         (
             "RepositoryModelLoad",
-            {"model_name": "doubler", "parameters": {"config": {"string_param": "{}"}}},
+            {"model_name": "doubler", "parameters": {"config": {"string_param": "[]"}}},
             StatusCode.INVALID_ARGUMENT,
-            "parameters.'config' is not supported",
+            "parameters.config must be a JSON object",
+        ),
+        (
+            "RepositoryModelLoad",
+            {"model_name": "doubler", "parameters": {"other": {}}},
+            StatusCode.INVALID_ARGUMENT,
+            "parameters.'other' is not supported",
         ),
     ],
 )
