@@ -5,6 +5,7 @@ import time
 
 import structlog
 
+from service.artifact.lock import LOCK_FILE
 from service.errors import ModelLoadError, NotReady, StartError
 from service.images.decoding import Decoder
 from service.inference.loading import Loaded, OpenModel, load, predictor_of
@@ -12,7 +13,7 @@ from service.inference.model import RunOptions, open_model, prepare_provider
 from service.machine.plan import Plan, plan_alone
 from service.repository.commands import Commands
 from service.repository.control import Control
-from service.repository.entries import Entry, Files, Repository, files_of, find_models
+from service.repository.entries import Entry, Files, Repository, file_of, files_of, find_models
 from service.repository.hub import Hub, OwnHub
 from service.repository.policy import read_policies
 from service.repository.poll import Poller
@@ -57,6 +58,7 @@ class Service:
             self._publish,
             settings.grace_s,
             read_policies(settings.version_policy),
+            self._lock_files,
         )
         self.commands = Commands(
             OwnHub() if hub is None else hub, self._control, allowed=settings.control_plane
@@ -66,6 +68,7 @@ class Service:
             lambda: self._repository.models,
             self.commands.refresh,
             lambda: self.metrics.board.first_serving is self.metrics.slot,
+            self._lock_files,
         )
         self._polling: asyncio.Task[None] | None = None
         self.decoder = Decoder(self.plan.decode_threads, settings.max_queue_size)
@@ -107,6 +110,7 @@ class Service:
         """
         try:
             prepare_provider(self.settings.provider)
+            self.commands.recall()
             await self._control.load_all(find_models(self.settings.models, _log_ignored))
             self._require_one()
         except StartError as error:
@@ -182,6 +186,9 @@ class Service:
         files = files_of(entry.path.parent)
         return files, load(entry.path, self._run_options(), self.settings, self._open_model)
 
+    def _lock_files(self) -> Files:
+        return file_of(self.settings.models / LOCK_FILE) if self.settings.require_lock else ()
+
     def _run_options(self) -> RunOptions:
         settings = self.settings
         return RunOptions(settings.provider, self.plan.intra_op_threads, settings.cuda_cpu_fallback)
@@ -197,8 +204,8 @@ class Service:
     def _require_one(self) -> None:
         """Refuse to start with nothing to serve: such a server could never become ready."""
         entries = list(self._repository)
-        if any(entry.predictor for entry in entries):
-            return
+        if any(entry.predictor or entry.state == "unavailable" for entry in entries):
+            return  # unloaded before this worker took the place of another
         found = "; ".join(f"{each.name}/{each.version}: {each.reason}" for each in entries)
         raise StartError(
             f"no model can be served from {self.settings.models}: "

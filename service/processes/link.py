@@ -8,7 +8,7 @@ import asyncio
 import itertools
 import json
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -28,10 +28,12 @@ class Link:
 
     Args:
         end: of the line.
+        history: what was commanded before this worker was there.
     """
 
-    def __init__(self, end: socket.socket) -> None:
+    def __init__(self, end: socket.socket, history: Sequence[Command] = ()) -> None:
         self.on_command: OnCommand = refuse
+        self.history = history
         end.settimeout(_PATIENCE_S)
         self._end = end
         self._ids = itertools.count()

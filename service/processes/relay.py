@@ -37,6 +37,7 @@ class _Asked:
     by: int
     id: int
     command: Command
+    void: Command | None  # by this one, as long as no worker says that this one is
     workers: deque[int] | None = None
     answers: list[Answer] = field(default_factory=list)
 
@@ -67,6 +68,11 @@ class Relay:
         self._number = 0
         self._history: dict[tuple[str, ...], Command] = {}
 
+    @property
+    def history(self) -> list[Command]:
+        """What was commanded, as far as it still counts."""
+        return [*self._history.values()]
+
     def joined(self, worker: int) -> None:
         """Ask a worker from now on; what was commanded before it was there it does now."""
         self._ready.add(worker)
@@ -88,9 +94,9 @@ class Relay:
         """Pass on what a worker asks of all, after what was asked before."""
         command: Command = message["command"]
         # Of what was said of a model the latest counts, and of models the order.
-        self._history.pop(subject(command), None)
+        void = self._history.pop(subject(command), None)
         self._history[subject(command)] = command
-        self._asked.append(_Asked(worker, message["ask"], command))
+        self._asked.append(_Asked(worker, message["ask"], command, void))
         self._go_on()
 
     def did(self, worker: int, message: Message) -> None:
@@ -129,5 +135,15 @@ class Relay:
 
     def _finish(self, asked: _Asked) -> None:
         """Give the answers to the worker that asked, if it is still there."""
+        if asked.answers and all(answer.get("void") for answer in asked.answers):
+            self._take_back(asked)
         if asked.by in self._ready:
             self._send(asked.by, {"answers": asked.id, "of": asked.answers})
+
+    def _take_back(self, asked: _Asked) -> None:
+        """Count what counted before a command of which nothing was done."""
+        about = subject(asked.command)
+        if self._history.get(about) is asked.command:
+            del self._history[about]
+            if asked.void is not None:
+                self._history[about] = asked.void

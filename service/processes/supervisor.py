@@ -31,6 +31,7 @@ from service.processes.link import Link
 from service.processes.listeners import grpc_port, listeners
 from service.processes.relay import Relay
 from service.processes.server import work
+from service.repository.hub import Command
 from service.settings import Settings
 from service.telemetry.board import Board
 from service.telemetry.logs import configure_logs
@@ -39,7 +40,7 @@ from service.telemetry.metrics import Metrics
 log = structlog.get_logger()
 
 Announce = Callable[[str], None]
-Work = Callable[[int, socket.socket], int]
+Work = Callable[[int, socket.socket, Sequence[Command]], int]
 Message = dict[str, Any]
 
 # A worker that dies at once is started anew ever more slowly; one that has lived is not blamed.
@@ -96,8 +97,9 @@ def run(settings: Settings, announce: Announce, plan: Plan) -> None:
         settle()  # before the fork: the collector would write to what the workers share
         grace_s = settings.drain_delay_s + settings.grace_s + _END_S
 
-        def work_as(number: int, end: socket.socket) -> int:
-            return work(settings, plan, Metrics(board, number), sockets[number], Link(end))
+        def work_as(number: int, end: socket.socket, history: Sequence[Command]) -> int:
+            link = Link(end, history)
+            return work(settings, plan, Metrics(board, number), sockets[number], link)
 
         Supervisor(sockets, board, work_as, announce, grace_s).run()
 
@@ -108,8 +110,8 @@ class Supervisor:
     Args:
         listeners: one for each worker.
         board: of the workers' counters.
-        work: what the numbered worker does with its end of the line, in the forked process;
-            returns the exit status.
+        work: what the numbered worker does with its end of the line, in the forked process,
+            and what was commanded before it was there; returns the exit status.
         announce: told the lines that a person wants to see once all workers are ready.
         grace_s: seconds from the first stop until what is left of the workers is killed.
     """
@@ -170,7 +172,9 @@ class Supervisor:
         foreign = [each.line for each in self._workers.values()]
         foreign += [each for each in self._listeners if each is not own]
         try:
-            pid, line = fork(lambda end: self._work(number, end), [self._alarm, *foreign])
+            pid, line = fork(
+                lambda end: self._work(number, end, self._relay.history), [self._alarm, *foreign]
+            )
         except OSError as error:
             self._no_room(number, str(error.strerror))
             return

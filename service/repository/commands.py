@@ -28,7 +28,15 @@ class Commands:
             "refresh": self._refresh,
         }
         self._allowed = allowed
+        self._history = hub.history
         hub.on_command = self._obey
+
+    def recall(self) -> None:
+        """Have the start heed what was commanded before this worker was there."""
+        for command in self._history:
+            (verb, name), *_ = command.items()
+            if verb in ("load", "unload"):
+                self._control.choices.recall(name, _policy(command), unloaded=verb == "unload")
 
     def require_allowed(self) -> None:
         """Return if clients may command.
@@ -78,7 +86,7 @@ class Commands:
 
     def policy(self, name: str) -> Policy:
         """Return what chooses the versions of a model now."""
-        return self._control.policy(name)
+        return self._control.choices.of(name)
 
     async def not_loaded(self) -> list[Entry]:
         """Return what could be loaded and is not there yet; nothing if nobody may load it.
@@ -101,18 +109,22 @@ class Commands:
         try:
             await self._actions[verb](name, command)
         except ServiceError as error:
-            return {"error": str(error), "code": error.code}
+            void = verb == "load" and not self._control.choices.obey(name, _policy(command))
+            return {"error": str(error), "code": error.code, "void": void}
         return {}
 
     async def _load(self, name: str, command: Command) -> None:
-        policy = command.get("policy")
-        await self._control.load(name, None if policy is None else read_policy(policy))
+        await self._control.load(name, _policy(command))
 
     async def _unload(self, name: str, _command: Command) -> None:
         await self._control.unload(name)
 
     async def _refresh(self, name: str, command: Command) -> None:
         await self._control.refresh(name, _look(command["seen"]))
+
+
+def _policy(command: Command) -> Policy | None:
+    return read_policy(command["policy"]) if "policy" in command else None
 
 
 def _look(text: str) -> Look:

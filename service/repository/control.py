@@ -14,6 +14,7 @@ from itertools import groupby
 import structlog
 
 from service.errors import LoadFailed, ModelNotFound, NotReady, StartError
+from service.repository.choices import Choices
 from service.repository.entries import Entry, Files, Repository, files_of
 from service.repository.policy import Policies, Policy
 from service.repository.retirement import Retirement
@@ -34,6 +35,8 @@ class Control:
         publish: told each entry that is served or not from now on.
         grace_s: seconds that requests get to finish on a predictor that goes.
         policies: choose the versions, until a command chooses others.
+        lock_files: returns what tells the repository's lock from another, where it counts; what
+            was refused is tried again with another; blocks.
     """
 
     def __init__(
@@ -44,20 +47,17 @@ class Control:
         publish: Callable[[Entry], None],
         grace_s: float,
         policies: Policies | None = None,
+        lock_files: Callable[[], Files] = tuple,
     ) -> None:
         self._repository = repository
         self._find = find
         self._load = load
         self._publish = publish
-        self._policies = policies or Policies()
-        self._commanded: dict[str, Policy] = {}
+        self.choices = Choices(policies or Policies())
+        self._lock_files = lock_files
         self._changing = asyncio.Lock()
         self._closed = False
         self._retirement = Retirement(grace_s)
-
-    def policy(self, name: str) -> Policy:
-        """Return what chooses the versions of a model now."""
-        return self._commanded.get(name) or self._policies.of(name)
 
     async def load_all(self, entries: Iterable[Entry]) -> None:
         """Load what was found at the start; a command that comes waits until it is done.
@@ -70,12 +70,13 @@ class Control:
                 name: {entry.version: entry for entry in versions}
                 for name, versions in groupby(entries, lambda entry: entry.name)
             }
-            for name in self._policies.own.keys() - models.keys():
+            for name in self.choices.setting.own.keys() - models.keys():
                 log.warning("no such model", model=name, setting="FOLDSERVE_VERSION_POLICY")
             for name, found in models.items():
                 self._announce(name, found)
             for name, found in models.items():
-                await self._bring(name, found, self.policy(name))
+                if name not in self.choices.unloaded:
+                    await self._bring(name, found, self.choices.of(name))
 
     async def load(self, name: str, policy: Policy | None = None) -> None:
         """Serve what is in a model's folder now; what has not changed stays as it is.
@@ -90,7 +91,7 @@ class Control:
                 while nothing of what was chosen is served, what is served stays.
             NotReady: the service is closing.
         """
-        chosen = policy or self._policies.of(name)
+        chosen = self.choices.wanted(name, policy)
         async with self._changing:
             self._require_open()
             found = await asyncio.to_thread(self._versions, name)
@@ -98,7 +99,7 @@ class Control:
                 raise LoadFailed(f"there is no version {chosen}; there is {', '.join(found)}")
             reasons = await self._bring(name, found, chosen)
             if self._serves_any(name, chosen.candidates(found)):
-                self._commanded = self._commanded | {name: chosen}
+                self.choices.take(name, chosen)
         log.info("model loaded", model=name, versions=str(chosen), failed=len(reasons))
         if reasons:
             raise LoadFailed("; ".join(reasons))
@@ -128,7 +129,7 @@ class Control:
                 for entry in listed
                 if entry.name == name and (entry.version in seen or await _there(entry))
             }
-            reasons = await self._bring(name, found, self.policy(name), seen)
+            reasons = await self._bring(name, found, self.choices.of(name), seen)
             if self._served(name) != before:
                 log.info("model refreshed", model=name, versions=self._ready(name))
         if reasons:
@@ -194,10 +195,11 @@ class Control:
 
     def _announce(self, name: str, found: Mapping[str, Entry]) -> None:
         """Tell of the versions that will be loaded, where a command has not brought them yet."""
-        policy = self.policy(name)
+        policy = self.choices.of(name)
         for version in policy.candidates(found)[: policy.latest]:
             if version not in self._repository.models.get(name, {}):
-                self._repository.update(found[version])
+                entry, unloaded = found[version], name in self.choices.unloaded
+                self._repository.update(entry.unloaded() if unloaded else entry)
 
     async def _bring(
         self, name: str, found: Mapping[str, Entry], policy: Policy, seen: Look | None = None
@@ -224,14 +226,15 @@ class Control:
         if old is not None and old.predictor and old.files == files:
             self._repository.update(old.current())
             return []
-        was_refused = old is not None and old.refused == files
+        refused = (*files, *await asyncio.to_thread(self._lock_files))
+        was_refused = old is not None and old.refused == refused
         if seen is not None and (was_refused or seen.get(entry.version) != files):
             return []
         fresh = await self._load(entry)
         if fresh.predictor is None:
             reason = str(fresh.reason)
-            served_on = old.outdated(reason, files) if old and old.predictor else None
-            self._replace(old, served_on or fresh.failed(reason, files))
+            served_on = old.outdated(reason, refused) if old and old.predictor else None
+            self._replace(old, served_on or fresh.failed(reason, refused))
             return [f"version {entry.version}: {reason}"]
         self._replace(old, fresh)
         await self._retirement.ended(entry.name)
@@ -256,7 +259,7 @@ class Control:
 
     def _why_not(self, entry: Entry) -> str:
         known = {*self._repository.models.get(entry.name, {}), entry.version}
-        policy = self.policy(entry.name)
+        policy = self.choices.of(entry.name)
         chosen = policy.candidates(known)[: policy.latest]
         return "not loaded yet" if entry.version in chosen else f"the version policy is {policy}"
 

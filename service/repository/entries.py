@@ -193,6 +193,14 @@ def files_of(folder: Path) -> Files:
     return tuple((file.name, *_identity(file.stat())) for file in files)
 
 
+def file_of(path: Path) -> Files:
+    """Return what tells a file from another in its place; nothing if there is none."""
+    try:
+        return ((path.name, *_identity(path.stat())),)
+    except OSError:
+        return ()
+
+
 def _identity(status: os.stat_result) -> tuple[int, int, int]:
     return status.st_size, status.st_mtime_ns, status.st_ino
 

@@ -5,14 +5,17 @@ request may come to another. A worker alone is its own hub, ``OwnHub``; of sever
 the line to the process above them, which passes commands on and collects the answers.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 Command = dict[str, str]
 """What is to be done; of strings alone, since it travels as one line of JSON."""
 
 Answer = dict[str, Any]
-"""What came of it; of JSON's types. ``{"error": reason}`` where a worker gave no answer."""
+"""What came of it; of JSON's types. ``{"error": reason}`` where a worker gave no answer.
+
+``"void"`` beside it says that nothing of the command counts: all is as it was before.
+"""
 
 OnCommand = Callable[[Command], Awaitable[Answer]]
 
@@ -31,6 +34,9 @@ class Hub(Protocol):
 
     on_command: OnCommand
     """Does what a command says, in this worker; the service sets its own."""
+
+    history: Sequence[Command]
+    """What was commanded before this worker was there, as far as it still counts."""
 
     async def everywhere(self, command: Command) -> list[Answer]:
         """Return the answer of every worker, in the order of the workers; never raises.
@@ -57,6 +63,7 @@ class OwnHub:
 
     def __init__(self) -> None:
         self.on_command: OnCommand = refuse
+        self.history: Sequence[Command] = ()
 
     async def everywhere(self, command: Command) -> list[Answer]:
         """Return this worker's answer."""

@@ -28,10 +28,12 @@ class Folder:
     Args:
         models: the files of each version of each model.
         unknown: folders that tell nothing: they could not be listed, or are no model's.
+        lock_files: of the repository's lock, where it counts.
     """
 
     models: Mapping[str, Mapping[str, Files]]
     unknown: frozenset[str] = frozenset()
+    lock_files: Files = ()
 
 
 @dataclass
@@ -43,12 +45,15 @@ class Poller:
         served: returns the names of the models that are known.
         refresh: has every worker serve what was seen of a model.
         first: returns whether this is the worker that looks; if it dies, it is another.
+        lock_files: of the repository's lock, where it counts: with another, what was refused
+            may be served; blocks.
     """
 
     find: Find
     served: Callable[[], Iterable[str]]
     refresh: Callable[[str, Look], Awaitable[None]]
     first: Callable[[], bool]
+    lock_files: Callable[[], Files] = tuple
     _before: Folder | None = None
     _told: dict[str, Look] = field(default_factory=dict)
 
@@ -67,12 +72,14 @@ class Poller:
             self._before, self._told = None, {}
             return
         try:
-            now = await asyncio.to_thread(look, self.find)
+            now = await asyncio.to_thread(look, self.find, self.lock_files)
         except StartError as error:  # the folder is gone for now: what is served stays
             log.warning("repository not polled", reason=str(error))
             return
         before, self._before = self._before, now
         if before is not None:
+            if before.lock_files != now.lock_files:
+                self._told.clear()
             for name in sorted({*before.models, *now.models, *self.served()} - now.unknown):
                 await self._tell(name, settled(before.models.get(name), now.models.get(name)))
 
@@ -87,13 +94,14 @@ class Poller:
             log.warning("repository change failed", model=name, reason=str(error))
 
 
-def look(find: Find) -> Folder:
+def look(find: Find, lock_files: Callable[[], Files] = tuple) -> Folder:
     """Return what is in the folder; a version without its model is not there yet; blocks.
 
     Raises:
         StartError: it cannot be listed.
     """
     unknown: set[str] = set()
+    lock = lock_files()
     models: dict[str, dict[str, Files]] = {}
     for entry in find(lambda folder, _reason: unknown.add(folder)):
         try:
@@ -103,7 +111,7 @@ def look(find: Find) -> Folder:
             continue
         if any(name == entry.path.name for name, *_ in files):
             models.setdefault(entry.name, {})[entry.version] = files
-    return Folder(models, frozenset(unknown))
+    return Folder(models, frozenset(unknown), lock)
 
 
 def settled(before: Mapping[str, Files] | None, now: Mapping[str, Files] | None) -> Look:

@@ -340,3 +340,30 @@ async def test_the_repository_is_still_polled_after_the_death_of_the_worker_that
             os.kill(min(running.workers), signal.SIGKILL)
             put(root, version)
             await served_by_all(running, version)
+
+
+async def test_a_worker_that_is_replaced_serves_what_was_rolled_back_from_its_first_answer_on(
+    root: Path,
+) -> None:
+    put(root, 2)
+    with server(root, WORKERS=2, VERSION_POLICY="latest:1", CONTROL_PLANE="yes") as running:
+        assert (await load(running, version=1)).status_code == 200
+        assert (await load(running, version=7)).status_code == 500  # changes nothing
+        async with asked(running) as clients:
+            await until(lambda: have_answered(clients, 100))
+            os.kill(min(running.workers), signal.SIGKILL)
+            before = running.workers
+            await until(lambda: are_others(running, before))
+            count = clients.found.requests
+            await until(lambda: have_answered(clients, count + 1000))
+            await served_by_all(running, 1)
+        assert clients.versions == {1}
+        assert clients.wrong == []
+
+
+async def have_answered(clients: Clients, count: int) -> bool:
+    return clients.found.requests >= count
+
+
+async def are_others(running: Server, before: list[int]) -> bool:
+    return len(running.workers) == 2 and running.workers != before

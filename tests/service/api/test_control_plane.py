@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -305,6 +305,7 @@ class SeveralWorkers:
 
     def __init__(self, *others: Answer) -> None:
         self.on_command: OnCommand = refuse
+        self.history: Sequence[Command] = ()
         self.others = others
         self.commands: list[Command] = []
 

@@ -27,11 +27,11 @@ class Workers:
         taken, self.sent[:] = self.sent[:], []
         return taken
 
-    def finish(self) -> None:
+    def finish(self, answer: Message | None = None) -> None:
         """Have each worker do what it is told, until there is no more."""
         while orders := [(worker, said) for worker, said in self.take() if "do" in said]:
             for worker, said in orders:
-                self.relay.did(worker, {"did": said["do"], "answer": {}})
+                self.relay.did(worker, {"did": said["do"], "answer": answer or {}})
 
 
 @pytest.fixture
@@ -145,3 +145,22 @@ def test_a_worker_that_is_not_ready_is_not_asked(workers: Workers) -> None:
     assert workers.take() == [(0, {"do": 1, "command": LOAD})]
     workers.relay.did(0, {"did": 1, "answer": {}})
     assert workers.take() == [(0, {"answers": 7, "of": [{}]})]
+
+
+def test_a_command_of_which_nothing_was_done_leaves_the_one_before_in_force(
+    workers: Workers,
+) -> None:
+    first, void = {"load": "digits", "policy": "1"}, {"load": "digits", "policy": "7"}
+    workers.relay.ask(0, {"ask": 1, "command": first})
+    workers.finish()
+    for command in (void, {"load": "nothing"}):
+        workers.relay.ask(0, {"ask": 2, "command": command})
+        workers.finish({"error": "there is no version 7", "void": True})
+    assert workers.relay.history == [first]
+
+
+def test_a_command_that_one_worker_did_is_in_force(workers: Workers) -> None:
+    workers.relay.ask(0, {"ask": 1, "command": LOAD})
+    workers.relay.did(0, {"did": 1, "answer": {"error": "it is broken", "void": True}})
+    workers.finish()
+    assert workers.relay.history == [LOAD]

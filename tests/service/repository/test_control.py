@@ -12,7 +12,7 @@ from anyio.lowlevel import checkpoint
 
 from service.errors import LoadFailed, ModelNotFound, NotReady, StartError
 from service.repository.control import Control
-from service.repository.entries import Entry, Files, Repository, files_of, find_models
+from service.repository.entries import Entry, Files, Repository, file_of, files_of, find_models
 from service.repository.in_use import InUse
 from service.repository.policy import read_policies, read_policy
 
@@ -54,7 +54,13 @@ class Served:
         self.loading = 0
         self.most_at_once = 0
         self.control = Control(
-            self.repository, self.find, self.load, self.publish, grace_s, read_policies(policies)
+            self.repository,
+            self.find,
+            self.load,
+            self.publish,
+            grace_s,
+            read_policies(policies),
+            lambda: file_of(root / "lock.json"),
         )
 
     def find(self) -> Iterable[Entry]:
@@ -380,10 +386,10 @@ async def test_a_swap_is_rolled_back_and_forth_by_the_policy_of_a_command(tmp_pa
     put(tmp_path, 3)
     await served.control.refresh("m", served.seen())
     assert served.served() == {"1": "v1"}
-    assert str(served.control.policy("m")) == "1"
+    assert str(served.control.choices.of("m")) == "1"
     await served.control.load("m")
     assert served.served() == {"3": "v3"}
-    assert str(served.control.policy("m")) == "latest:1"
+    assert str(served.control.choices.of("m")) == "latest:1"
     assert served.most_in_memory == 2
 
 
@@ -400,7 +406,7 @@ async def test_a_rollback_to_what_cannot_be_served_leaves_all_as_it_was(
     with pytest.raises(LoadFailed, match=words):
         await served.control.load("m", read_policy(policy))
     assert served.served() == {"1": "v1"}
-    assert str(served.control.policy("m")) == "latest:1"
+    assert str(served.control.choices.of("m")) == "latest:1"
 
 
 async def test_many_versions_come_for_many_with_one_more_in_memory_at_most(tmp_path: Path) -> None:
@@ -506,3 +512,32 @@ async def test_the_index_says_what_the_policy_left_out(tmp_path: Path) -> None:
     put(tmp_path, 3)
     left = {each.version: each.reason for each in await served.control.not_loaded()}
     assert left == {"1": "the version policy is latest:1", "3": "not loaded yet"}
+
+
+async def test_what_the_lock_refused_is_tried_again_when_the_lock_changes(served: Served) -> None:
+    write(served.root, 1, "broken")
+    for _ in range(2):
+        with pytest.raises(LoadFailed):
+            await served.control.refresh("m", served.seen())
+        await served.control.refresh("m", served.seen())
+        (served.root / "lock.json").write_text("{}")
+    assert served.loads == ["1", "1"]
+
+
+async def test_a_worker_that_comes_later_serves_what_was_commanded_from_its_start_on(
+    tmp_path: Path,
+) -> None:
+    put(tmp_path, 1, 2)
+    served = Served(tmp_path, "latest:1")
+    served.control.choices.recall("m", read_policy("1"), unloaded=False)
+    await served.control.load_all(served.find())
+    assert served.loads == ["1"]
+    assert served.served() == {"1": "v1"}
+
+
+async def test_a_worker_that_comes_later_does_not_load_what_was_unloaded(served: Served) -> None:
+    served.control.choices.recall("m", None, unloaded=True)
+    await served.control.load_all(served.find())
+    assert served.states() == {"1": ("unavailable", "unloaded")}
+    await served.control.load("m")
+    assert served.served() == {"1": "one"}

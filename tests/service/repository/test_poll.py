@@ -9,7 +9,7 @@ import structlog
 
 from service.errors import LoadFailed, StartError
 from service.repository.control import Look
-from service.repository.entries import Entry, find_models
+from service.repository.entries import Entry, file_of, find_models
 from service.repository.poll import Poller
 
 pytestmark = pytest.mark.anyio
@@ -26,7 +26,13 @@ class Polled:
         self.fails = False
         self.missing = False
         self.ignored: set[str] = set()
-        self.poller = Poller(self.find, lambda: self.served, self.refresh, lambda: self.is_first)
+        self.poller = Poller(
+            self.find,
+            lambda: self.served,
+            self.refresh,
+            lambda: self.is_first,
+            lambda: file_of(root / "lock.json"),
+        )
 
     def find(self, on_ignored: Callable[[str, str], None]) -> Iterator[Entry]:
         if self.missing:
@@ -149,3 +155,9 @@ async def test_only_the_first_worker_looks_and_a_successor_begins_anew(polled: P
     assert await polled.turns(3) == []
     polled.is_first = True
     assert await polled.turns(2) == [("m", ["1"], [])]
+
+
+async def test_another_lock_has_all_told_again(polled: Polled) -> None:
+    await polled.turns(2)
+    (polled.root / "lock.json").write_text("{}")
+    assert await polled.turns(3) == [("m", ["1"], [])]
