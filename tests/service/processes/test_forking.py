@@ -54,7 +54,7 @@ def test_a_worker_that_cannot_be_forked_anew_is_tried_again(
     monkeypatch.setattr(os, "fork", forks := Forks(2))
     lived = tmp_path / "lived"
 
-    def work(_number: int, end: socket.socket) -> int:
+    def work(_number: int, end: socket.socket, _history: object) -> int:
         end.sendall(b'{"ready": []}\n')
         if not lived.exists():  # the first one ends by itself, the second when it is told
             lived.touch()
