@@ -87,11 +87,13 @@ class Poller:
         still_written = seen and not any(seen.values())
         if still_written or self._told.get(name) == seen:
             return
-        self._told[name] = seen  # what fails is not tried again until it changes
         try:
             await self.refresh(name, seen)
         except ServiceError as error:
+            # Told once more: each worker knows what it refused, and does only what it did not.
             log.warning("repository change failed", model=name, reason=str(error))
+        else:
+            self._told[name] = seen
 
 
 def look(find: Find, lock_files: Callable[[], Files] = tuple) -> Folder:

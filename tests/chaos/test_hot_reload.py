@@ -18,6 +18,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from export.lock import lock
 from tests.chaos.load import LONG, PATIENCE_S, Client, Found, infer_request
 from tests.service import zoo
 from tests.service.servers import Server, server
@@ -289,6 +290,17 @@ async def copied_for_ever(path: Path) -> AsyncIterator[None]:
 
 async def is_ready(running: Server, model: str) -> bool:
     return (await get(running, f"/v2/models/{model}/ready")).status_code == 200
+
+
+async def test_a_version_whose_hash_comes_later_is_served_once_the_lock_has_it(root: Path) -> None:
+    locked = {"REQUIRE_LOCK": "yes", "REPOSITORY_POLL_S": POLL_S}
+    lock(root)
+    with server(root, WORKERS=2, VERSION_POLICY="latest:1", **locked) as running:
+        put(root, 2)
+        await until(lambda: has_failed(running, 2, times=2))
+        await served_by_all(running, 1)
+        lock(root)
+        await served_by_all(running, 2)
 
 
 async def has_failed(running: Server, version: int, times: int) -> bool:

@@ -4,14 +4,14 @@ import errno
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from service.errors import StartError
 from service.processes.forking import SIGNALS, fork
-from service.processes.supervisor import Supervisor
+from service.processes.supervisor import Supervisor, Work
 from service.telemetry.board import Board
 
 real_fork = os.fork
@@ -37,7 +37,7 @@ def listener() -> Iterator[socket.socket]:
         yield listener
 
 
-def supervisor(listener: socket.socket, work: Callable[[int, socket.socket], int]) -> Supervisor:
+def supervisor(listener: socket.socket, work: Work) -> Supervisor:
     return Supervisor([listener], Board(1), work, lambda _line: None, grace_s=10)
 
 
@@ -71,4 +71,4 @@ def test_a_start_without_room_for_a_process_is_refused(
 ) -> None:
     monkeypatch.setattr(os, "fork", Forks(1))
     with pytest.raises(StartError, match="worker 0 cannot be started"):
-        supervisor(listener, lambda _number, _end: 0).run()
+        supervisor(listener, lambda *_: 0).run()

@@ -245,6 +245,8 @@ def test_a_misspelt_variable_is_named_with_the_nearest(models: Path) -> None:
 
 def test_a_value_out_of_bounds_is_named(models: Path) -> None:
     assert "FOLDSERVE_MAX_BATCH_SIZE=0: " in refused(models, MAX_BATCH_SIZE=0)
+    wrong = refused(models, VERSION_POLICY="latest:1;doubler=0")
+    assert "FOLDSERVE_VERSION_POLICY, 'doubler=0': '0' is not" in wrong
 
 
 def test_a_missing_repository_is_named(tmp_path: Path) -> None:

@@ -100,3 +100,13 @@ def test_a_worker_was_ready_for_good_once_it_was_ready() -> None:
     assert (slot.pid, slot.phase, board.never_ready) == (0, Phase.CLOSED, 1)
     slot.claim()
     assert (slot.phase, board.never_ready) == (Phase.STARTING, 1)
+
+
+def test_the_first_worker_that_serves_is_another_once_it_is_gone() -> None:
+    board = Board(workers=3)
+    assert board.first_serving is None
+    for slot in board.slots[1:]:
+        slot.phase = Phase.SERVING
+    assert board.first_serving is board.slots[1]
+    board.slots[1].release()
+    assert board.first_serving is board.slots[2]

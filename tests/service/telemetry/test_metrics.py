@@ -204,3 +204,11 @@ async def test_two_apps_count_apart(models: Path) -> None:
         await one.get("/models")
         assert any("/models" in name for name in await scrape(one))
         assert not any(re.search(r'route="/models"', name) for name in await scrape(other))
+
+
+def test_loads_that_failed_are_counted_by_version() -> None:
+    metrics = Metrics()
+    for _ in range(2):
+        metrics.load_failed("digits", "3")
+    line = b'foldserve_load_failures_total{model="digits",version="3"} 2.0'
+    assert line in metrics.exposition().splitlines()
