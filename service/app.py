@@ -10,6 +10,7 @@ from starlette.middleware.cors import CORSMiddleware
 from service.access.guard import Guard
 from service.api import failures, health, open_inference, pages, predict, repository, triton, v1
 from service.api.access import Access
+from service.api.control_port import ControlPort
 from service.api.direct import DirectLane, direct_routes
 from service.api.documentation import add_components
 from service.api.in_place import InPlaceLane
@@ -84,6 +85,8 @@ def create_app(
     app.add_middleware(DirectLane, routes=direct_routes(app))
     if guard is not None:
         app.add_middleware(Access, guard=guard)
+    if settings.control_port is not None:
+        app.add_middleware(ControlPort, port=settings.control_port)
     observer = Observer(service.metrics, settings.access_log)
     app.add_middleware(Observation, observer=observer)
     if settings.cors_origins:

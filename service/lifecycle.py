@@ -61,7 +61,7 @@ class Service:
             self._lock_files,
         )
         self.commands = Commands(
-            OwnHub() if hub is None else hub, self._control, allowed=settings.control_plane
+            OwnHub() if hub is None else hub, self._control, allowed=settings.takes_commands
         )
         self._poller = Poller(
             lambda on_ignored: find_models(settings.models, on_ignored),

@@ -47,13 +47,21 @@ def statistics(
     return [service.metrics.statistics(each.name, each.version) for each in ready]
 
 
-async def index(service: Service, *, only_ready: bool) -> list[dict[str, str]]:
+async def index(
+    service: Service, *, only_ready: bool, with_new: bool = False
+) -> list[dict[str, str]]:
     """Return every version with its state, or those that can answer.
+
+    Args:
+        service: ready.
+        only_ready: leave out those that cannot answer.
+        with_new: tell of folders that nobody has loaded; they are the matter of who may load.
 
     Raises:
         NotReady: before the start and after the end.
     """
-    entries = [*service.repository, *([] if only_ready else await service.commands.not_loaded())]
+    new = await service.commands.not_loaded() if with_new and not only_ready else []
+    entries = [*service.repository, *new]
     return [_indexed(each) for each in entries if each.predictor or not only_ready]
 
 

@@ -30,7 +30,15 @@ class Settings(BaseSettings):
     grpc_port: int | None = Field(
         default=None, ge=0, le=65535, description="TCP port of gRPC, which is off without one."
     )
-    control_plane: bool = Field(default=False, description="Let clients load and unload models.")
+    control_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="TCP port on 127.0.0.1 that takes load and unload, off without one.",
+    )
+    control_grpc_port: int | None = Field(
+        default=None, ge=0, le=65535, description="The same for gRPC, off without one."
+    )
     api_keys: Path | None = Field(
         default=None,
         description="File of API keys; with it, all but live and ready needs a key.",
@@ -180,6 +188,19 @@ class Settings(BaseSettings):
         if self.max_queue_size < self.max_batch_size:
             raise ValueError("max_queue_size is smaller than max_batch_size, no batch could fill")
         return self
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Self:
+        ports = (self.port, self.grpc_port, self.control_port, self.control_grpc_port)
+        named = [port for port in ports if port]
+        if len(set(named)) < len(named):
+            raise ValueError("port, grpc_port, control_port, control_grpc_port must differ")
+        return self
+
+    @property
+    def takes_commands(self) -> bool:
+        """Whether there is a port that models are loaded and unloaded over."""
+        return self.control_port is not None or self.control_grpc_port is not None
 
     @model_validator(mode="after")
     def _origins_are_origins(self) -> Self:

@@ -15,6 +15,7 @@ from typing import Protocol
 import structlog
 
 from service.access.guard import Guard
+from service.access.loopback import LOOPBACK
 from service.api.failures import answer_of
 from service.api.inference import SMALL_ANSWER, SMALL_BODY
 from service.artifact.signature import Tensors
@@ -78,7 +79,15 @@ class InPlaceLane:
         self._service = service
         self._observer = observer
         self._guard = guard
+        self._control = (LOOPBACK, service.settings.control_port)
         self._is_open_to_pages = bool(service.settings.cors_origins)
+
+    def serves(self, address: tuple[str, int | None] | None) -> bool:
+        """Return whether the lane is for connections to an address: not to the control port.
+
+        What comes there is looked at by the app, before anything is answered.
+        """
+        return address != self._control
 
     @staticmethod
     def may_take(url: bytes) -> bool:

@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from service import errors, management
 from service.api import triton_schemas as schemas
+from service.api.control_port import require_control_port, takes_commands
 from service.api.documentation import LOOK_UP, READ_BODY, add, reference
 from service.api.exchange import json_answer, read_body, service_of
 from service.errors import InvalidJSON, InvalidRequest
@@ -74,7 +75,9 @@ async def index(request: Request) -> Response:
     only_ready = (await _document(request)).get("ready", False)
     if not isinstance(only_ready, bool):
         raise InvalidRequest("ready must be true or false")
-    return json_answer(await management.index(service_of(request), only_ready=only_ready))
+    with_new = takes_commands(request)
+    found = await management.index(service_of(request), only_ready=only_ready, with_new=with_new)
+    return json_answer(found)
 
 
 async def load(request: Request) -> Response:
@@ -91,7 +94,7 @@ async def _command(
     request: Request, command: Callable[[Service, str, Mapping[str, Any]], Awaitable[None]]
 ) -> Response:
     service = service_of(request)
-    service.commands.require_allowed()  # before anything is read of who may not command
+    require_control_port(request)  # before anything is read of who may not command
     parameters = (await _document(request)).get("parameters")
     stated = _object("parameters", {} if parameters is None else parameters)
     await command(service, request.path_params["name"], stated)

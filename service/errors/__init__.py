@@ -7,6 +7,7 @@
     └── ServiceError                  reaches a client: code, HTTP status, message
         ├── AccessError               who asks
         │   ├── Unauthorized             401  unauthorized
+        │   ├── NotLocal                 403  not_local
         │   ├── Forbidden                403  forbidden
         │   └── RateLimited              429  rate_limited
         ├── BodyError                 the bytes of the request
@@ -56,7 +57,7 @@ from service.errors.roots import (
     ServiceError,
     StartError,
 )
-from service.errors.access import AccessError, Forbidden, RateLimited, Unauthorized
+from service.errors.access import AccessError, Forbidden, NotLocal, RateLimited, Unauthorized
 from service.errors.request import (
     BatchTooLarge,
     BodyError,
@@ -127,6 +128,7 @@ __all__ = [
     "ModelNotReady",
     "ModelTakesNoImages",
     "NotFound",
+    "NotLocal",
     "NotReady",
     "OutputNotFinite",
     "QueueFull",

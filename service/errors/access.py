@@ -19,6 +19,13 @@ class Unauthorized(AccessError):
     headers: Mapping[str, str] = MappingProxyType({"WWW-Authenticate": "Bearer"})
 
 
+class NotLocal(AccessError):
+    """The control port takes nothing that comes from elsewhere than this machine."""
+
+    code = "not_local"
+    status = 403
+
+
 class Forbidden(AccessError):
     """The API key is not for what is asked."""
 

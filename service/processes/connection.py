@@ -38,10 +38,12 @@ class Connection(HttpToolsProtocol):
         self._held: list[bytes] | None = None  # the body of a request that nobody has yet
         self._offered: bytes | None = None  # the head of an upgrade, as one without it
         self._ending = False
+        self._in_place = False
 
     def connection_made(self, transport: Any) -> None:
         """Begin to wait for the first head."""
         super().connection_made(transport)
+        self._in_place = self._lane.serves(self.server)
         self.timeout_keep_alive_task = self.loop.call_later(
             self.timeout_keep_alive, self.timeout_keep_alive_handler
         )
@@ -158,6 +160,7 @@ class Connection(HttpToolsProtocol):
             self.parser.get_method() == b"POST"
             and self.parser.get_http_version() == "1.1"
             and self.parser.should_keep_alive()
+            and self._in_place
             and self._lane.may_take(self.url)
             and not self.expect_100_continue
             and not self.flow.write_paused

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from service.access.loopback import LOOPBACK
 from service.lifecycle import Service
 
 # In a checkout of this project the example is one that can be pasted as it is.
@@ -10,7 +11,7 @@ EXAMPLE_IMAGE = Path("tests/data/digit_7.png")
 
 
 def greeting(service: Service, address: tuple[str, int]) -> Iterator[str]:
-    """Give the lines for a person: the page, a request that works, the address of gRPC.
+    """Give the lines for a person: the page, a request that works, the other addresses.
 
     Args:
         service: ready.
@@ -25,6 +26,10 @@ def greeting(service: Service, address: tuple[str, int]) -> Iterator[str]:
         yield f"Try: curl --data-binary @{image} {url}/models/{model}/predict"
     if service.settings.grpc_port is not None:
         yield f"gRPC: {host}:{service.settings.grpc_port}"
+    if service.settings.control_port is not None:
+        yield f"Control: http://{LOOPBACK}:{service.settings.control_port}"
+    if service.settings.control_grpc_port is not None:
+        yield f"Control over gRPC: {LOOPBACK}:{service.settings.control_grpc_port}"
 
 
 def _reachable(host: str) -> str:

@@ -11,9 +11,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+from service.access.loopback import LOOPBACK
+from service.environment import variable
 from service.errors import StartError
 from service.machine.addresses import Address, bind, resolve
-from service.rpc.address import reserved_port
+from service.rpc.address import CONTROL_GRPC_PORT, GRPC_PORT, reserved_port
 from service.settings import Settings
 
 # Connections that wait to be accepted; the kernel takes no more than net.core.somaxconn.
@@ -21,6 +23,8 @@ BACKLOG = 2048
 
 # Whether the kernel spreads connections over the sockets of one port.
 SPREADS = sys.platform == "linux"
+
+_REMEDY = "FOLDSERVE_HOST and FOLDSERVE_PORT to an address"
 
 
 @contextmanager
@@ -49,28 +53,58 @@ def listeners(host: str, port: int, count: int = 1) -> Iterator[list[socket.sock
 
 
 @contextmanager
-def grpc_port(settings: Settings, *, shared: bool = False) -> Iterator[Settings]:
-    """Give settings with the port of gRPC, found free, where one is asked for.
+def grpc_ports(settings: Settings, *, shared: bool = False) -> Iterator[Settings]:
+    """Give settings with the ports of gRPC, found free, where they are asked for.
 
     Args:
         settings: the operator's.
-        shared: whether several processes will listen on it.
+        shared: whether several processes will listen on them.
 
     Raises:
         StartError: the address cannot be had.
     """
-    if settings.grpc_port is None:
-        yield settings
+    hosts = {GRPC_PORT: settings.host, CONTROL_GRPC_PORT: LOOPBACK}
+    found = {}
+    with ExitStack() as stack:
+        for name, host in hosts.items():
+            port: int | None = getattr(settings, name)
+            if port is not None:
+                reserved = reserved_port(host, port, shared=shared, setting=name)
+                found[name] = stack.enter_context(reserved)
+        yield settings.model_copy(update=found)
+
+
+@contextmanager
+def control_port(settings: Settings) -> Iterator[tuple[Settings, list[socket.socket]]]:
+    """Bind the control port for the time of the block, where one is asked for.
+
+    All workers share the one socket: a command is done by each of them, whichever takes it.
+
+    Args:
+        settings: the operator's.
+
+    Yields:
+        Settings with the port that was found free, and the socket if there is one.
+
+    Raises:
+        StartError: the address cannot be had.
+    """
+    if settings.control_port is None:
+        yield settings, []
         return
-    with reserved_port(settings.host, settings.grpc_port, shared=shared) as port:
-        yield settings.model_copy(update={"grpc_port": port})
+    address = resolve(LOOPBACK, settings.control_port)
+    remedy = f"{variable('control_port')} to a port"
+    with _bind(address, LOOPBACK, settings.control_port, remedy=remedy) as listener:
+        port = listener.getsockname()[1]
+        yield settings.model_copy(update={"control_port": port}), [listener]
 
 
-def _bind(address: Address, host: str, port: int, *, shared: bool = False) -> socket.socket:
+def _bind(
+    address: Address, host: str, port: int, *, shared: bool = False, remedy: str = _REMEDY
+) -> socket.socket:
     try:
         return bind(address, shared=shared)
     except OSError as error:
         raise StartError(
-            f"cannot listen on {host} port {port}: {error.strerror};"
-            " set FOLDSERVE_HOST and FOLDSERVE_PORT to an address that is free"
+            f"cannot listen on {host} port {port}: {error.strerror}; set {remedy} that is free"
         ) from None

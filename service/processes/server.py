@@ -7,7 +7,7 @@ import asyncio
 import logging
 import math
 import socket
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from types import FrameType
@@ -23,7 +23,7 @@ from service.machine.memory import settle
 from service.machine.plan import Plan, plan_alone
 from service.processes.greeting import greeting
 from service.processes.link import Link
-from service.processes.listeners import BACKLOG, grpc_port, listeners
+from service.processes.listeners import BACKLOG, control_port, grpc_ports, listeners
 from service.repository.hub import Hub
 from service.settings import Settings
 from service.telemetry.board import Phase
@@ -56,13 +56,23 @@ def run(settings: Settings, announce: Announce, plan: Plan | None = None) -> Non
     configure_logs(settings.log_format, settings.log_level)
     plan = plan_alone(settings) if plan is None else plan
     log.info("starting", plan=plan.reason)
-    with grpc_port(settings) as settings, listeners(settings.host, settings.port) as (listener,):
+    with (
+        grpc_ports(settings) as settings,
+        control_port(settings) as (settings, control),
+        listeners(settings.host, settings.port) as (listener,),
+    ):
         service, config = _compose(settings, plan, Metrics())
-        _serve(_Server(config, service, lambda lines: list(map(announce, lines))), listener)
+        _serve(
+            _Server(config, service, lambda lines: list(map(announce, lines))), [listener, *control]
+        )
 
 
 def work(
-    settings: Settings, plan: Plan, metrics: Metrics, listener: socket.socket, link: Link
+    settings: Settings,
+    plan: Plan,
+    metrics: Metrics,
+    sockets: Sequence[socket.socket],
+    link: Link,
 ) -> int:
     """Serve as one of several workers until the process above says otherwise or ends.
 
@@ -70,7 +80,7 @@ def work(
         settings: the operator's.
         plan: of processes and threads.
         metrics: of this worker.
-        listener: of this worker.
+        sockets: to listen on: this worker's, and the one of control.
         link: to the process above, which is told whether this worker is ready or has failed.
 
     Returns:
@@ -80,7 +90,7 @@ def work(
     service, config = _compose(settings, plan, metrics, link)
     server = _Server(config, service, lambda lines: link.tell({"ready": lines}), link)
     try:
-        _serve(server, listener)
+        _serve(server, sockets)
     except StartError as error:
         link.tell({"failed": str(error)})
         return StartError.exit_status
@@ -120,7 +130,7 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         settle()
         if not self.should_exit:
-            for listener in sockets or []:
+            for listener in (sockets or [])[:1]:  # behind it is the one of control
                 self._on_ready(list(greeting(self.service, listener.getsockname()[:2])))
 
     @contextmanager
@@ -196,14 +206,14 @@ def _event_loop() -> Literal["uvloop", "asyncio"]:
     return "uvloop" if find_spec("uvloop") else "asyncio"
 
 
-def _serve(server: _Server, listener: socket.socket) -> None:
+def _serve(server: _Server, sockets: Sequence[socket.socket]) -> None:
     # The one line that says why is ours; uvicorn would print a traceback above it, and so it
     # would of the lifespan that a last signal cuts short.
     logging.getLogger("uvicorn.error").addFilter(
         lambda _record: server.service.start_error is None and not server.force_exit
     )
     try:
-        server.run(sockets=[listener])
+        server.run(sockets=[*sockets])
     except SystemExit:
         if server.service.start_error is not None:
             raise server.service.start_error from None

@@ -28,7 +28,7 @@ from service.machine.memory import settle
 from service.machine.plan import Plan
 from service.processes.forking import caught_signals, fork, reap
 from service.processes.link import Link
-from service.processes.listeners import grpc_port, listeners
+from service.processes.listeners import control_port, grpc_ports, listeners
 from service.processes.relay import Relay
 from service.processes.server import work
 from service.repository.hub import Command
@@ -90,7 +90,8 @@ def run(settings: Settings, announce: Announce, plan: Plan) -> None:
     configure_logs(settings.log_format, settings.log_level)
     log.info("starting", plan=plan.reason)
     with (
-        grpc_port(settings, shared=True) as settings,
+        grpc_ports(settings, shared=True) as settings,
+        control_port(settings) as (settings, control),
         listeners(settings.host, settings.port, plan.workers) as sockets,
     ):
         board = Board(plan.workers)
@@ -99,7 +100,7 @@ def run(settings: Settings, announce: Announce, plan: Plan) -> None:
 
         def work_as(number: int, end: socket.socket, history: Sequence[Command]) -> int:
             link = Link(end, history)
-            return work(settings, plan, Metrics(board, number), sockets[number], link)
+            return work(settings, plan, Metrics(board, number), [sockets[number], *control], link)
 
         Supervisor(sockets, board, work_as, announce, grace_s).run()
 

@@ -9,6 +9,11 @@ from service.repository.entries import Entry
 from service.repository.hub import Answer, Command, Hub
 from service.repository.policy import Policy, read_policy
 
+# The same where there is no such port and where there is another.
+ELSEWHERE = (
+    "load / unload is taken over FOLDSERVE_CONTROL_PORT or FOLDSERVE_CONTROL_GRPC_PORT alone"
+)
+
 
 class Commands:
     """Asks all workers and does here what one of them asks.
@@ -45,7 +50,7 @@ class Commands:
             ControlPlaneOff: they may not.
         """
         if not self._allowed:
-            raise ControlPlaneOff("load / unload is not allowed: FOLDSERVE_CONTROL_PLANE is off")
+            raise ControlPlaneOff(ELSEWHERE)
 
     async def load(self, name: str, policy: Policy | None = None) -> None:
         """Serve what is in a model's folder now, in every worker.

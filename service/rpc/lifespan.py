@@ -1,5 +1,6 @@
 """gRPC beside HTTP, where a setting asks for it; without one nothing of it is loaded."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -8,13 +9,14 @@ import structlog
 from service.access.guard import Guard
 from service.errors import StartError
 from service.lifecycle import Service
+from service.rpc.address import CONTROL_GRPC_PORT, GRPC_PORT
 
 log = structlog.get_logger()
 
 
 @asynccontextmanager
 async def grpc_beside(service: Service, guard: Guard | None = None) -> AsyncIterator[None]:
-    """Serve gRPC for the time of the block if ``FOLDSERVE_GRPC_PORT`` names a port.
+    """Serve gRPC for the time of the block on each port that a setting names for it.
 
     Args:
         service: started; closed after the block.
@@ -23,17 +25,24 @@ async def grpc_beside(service: Service, guard: Guard | None = None) -> AsyncIter
     Raises:
         StartError: the address cannot be had.
     """
-    if service.settings.grpc_port is None:
+    wanted = [name for name in (GRPC_PORT, CONTROL_GRPC_PORT) if _port(service, name) is not None]
+    if not wanted:
         yield
         return
     from service.rpc.server import RpcServer  # noqa: PLC0415 -- tens of megabytes
 
-    server = RpcServer(service, guard)
+    servers = [RpcServer(service, guard, name) for name in wanted]
     try:
-        log.info("grpc ready", port=await server.start())
+        for name, server in zip(wanted, servers, strict=True):
+            log.info("grpc ready", port=await server.start(), setting=name)
         yield
     except StartError as error:
         service.start_error = error
         raise
     finally:
-        await server.stop(service.grace_left())
+        await asyncio.gather(*(each.stop(service.grace_left()) for each in servers))
+
+
+def _port(service: Service, setting: str) -> int | None:
+    port: int | None = getattr(service.settings, setting)
+    return port

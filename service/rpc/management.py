@@ -6,7 +6,9 @@ from dataclasses import asdict
 from google.protobuf import json_format  # type: ignore[import-untyped]  # the wheel has no types
 
 from service import management
+from service.errors import ControlPlaneOff
 from service.lifecycle import Service
+from service.repository.commands import ELSEWHERE
 from service.rpc.calls import Call, Method
 from service.rpc.messages import Message
 
@@ -19,11 +21,13 @@ class ManagementMethods:
     Args:
         service: whose models are looked after.
         messages: the protocol's message classes.
+        takes_commands: whether these calls come over the control port.
     """
 
-    def __init__(self, service: Service, messages: Message) -> None:
+    def __init__(self, service: Service, messages: Message, *, takes_commands: bool) -> None:
         self._service = service
         self._messages = messages
+        self._takes_commands = takes_commands
 
     def table(self) -> Mapping[str, Method]:
         """Return the methods by their names in the protocol."""
@@ -49,7 +53,9 @@ class ManagementMethods:
 
     async def index(self, request: Message, _call: Call) -> Message:
         """List every version with its state, or those that can answer."""
-        found = await management.index(self._service, only_ready=request.ready)
+        found = await management.index(
+            self._service, only_ready=request.ready, with_new=self._takes_commands
+        )
         return self._messages.RepositoryIndexResponse(models=found)
 
     async def load(self, request: Message, _call: Call) -> Message:
@@ -63,6 +69,8 @@ class ManagementMethods:
         return self._messages.RepositoryModelUnloadResponse()
 
     async def _command(self, command: _Command, request: Message) -> None:
+        if not self._takes_commands:
+            raise ControlPlaneOff(ELSEWHERE)
         stated = {name: _value(each) for name, each in request.parameters.items()}
         await command(self._service, request.model_name, stated)
 

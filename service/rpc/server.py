@@ -16,10 +16,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from service.access.guard import Guard
+from service.access.loopback import LOOPBACK
 from service.lifecycle import Service
 from service.repository.in_use import InUse
 from service.rpc.access import Access
-from service.rpc.address import refusal, target
+from service.rpc.address import CONTROL_GRPC_PORT, GRPC_PORT, refusal, target
 from service.rpc.calls import handler
 from service.rpc.health import Health
 from service.rpc.management import ManagementMethods
@@ -68,11 +69,18 @@ class RpcServer:
     Args:
         service: started before and closed after this one.
         guard: knows the API keys, where they are needed.
+        setting: names the port; only over that of control, which is this machine's, models are
+            loaded and unloaded. No browser speaks HTTP/2 to it without TLS, so there is no page
+            to be kept off by its origin.
     """
 
-    def __init__(self, service: Service, guard: Guard | None = None) -> None:
+    def __init__(
+        self, service: Service, guard: Guard | None = None, setting: str = GRPC_PORT
+    ) -> None:
         settings = service.settings
         self._service = service
+        self._setting = setting
+        self._is_control = setting == CONTROL_GRPC_PORT
         self._calls = InUse()
         self._health = Health(SERVICE, service.draining)
         options = _OPTIONS | {
@@ -94,11 +102,14 @@ class RpcServer:
         Raises:
             StartError: the address cannot be had.
         """
-        host, port = self._service.settings.host, self._service.settings.grpc_port or 0
+        settings = self._service.settings
+        host = LOOPBACK if self._is_control else settings.host
+        port: int = getattr(settings, self._setting) or 0
         try:
             bound: int = self._server.add_insecure_port(target(host, port))
         except RuntimeError:
-            raise refusal(host, port, "the address is in use, or not of this machine") from None
+            reason = "the address is in use, or not of this machine"
+            raise refusal(host, port, self._setting, reason) from None
         await self._server.start()
         return bound
 
@@ -115,9 +126,10 @@ class RpcServer:
     def _add_methods(self) -> None:
         pool, messages = protocol()
         observer = Observer(self._service.metrics, self._service.settings.access_log)
+        management = ManagementMethods(self._service, messages, takes_commands=self._is_control)
         methods = {
             **Methods(self._service, messages).table(),
-            **ManagementMethods(self._service, messages).table(),
+            **management.table(),
         }
         handlers = {
             name: handler(observer, self._calls, name, getattr(messages, f"{name}Request"), method)

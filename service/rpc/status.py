@@ -13,6 +13,7 @@ _CODES: Mapping[type[Exception], StatusCode] = MappingProxyType(
     {
         errors.Unauthorized: StatusCode.UNAUTHENTICATED,
         errors.Forbidden: StatusCode.PERMISSION_DENIED,
+        errors.NotLocal: StatusCode.PERMISSION_DENIED,
         errors.RateLimited: StatusCode.RESOURCE_EXHAUSTED,
         errors.BodyError: StatusCode.INVALID_ARGUMENT,
         errors.BodyTooLarge: StatusCode.RESOURCE_EXHAUSTED,  # gRPC's own word for it

@@ -136,7 +136,7 @@ async def load(running: Server, version: int | None = None) -> httpx.Response:
     parameters = {"parameters": {"config": json.dumps(config)}} if version else {}
     async with httpx.AsyncClient(timeout=PATIENCE_S) as client:
         path = "/v2/repository/models/m/load"
-        return await client.post(running.url + path, json=parameters)
+        return await client.post(running.control + path, json=parameters)
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
@@ -172,7 +172,7 @@ async def reasons(running: Server) -> dict[str, str | None]:
 async def test_swaps_under_load_fail_no_request_and_answer_by_the_old_or_the_new(
     root: Path, by: str, figure: Callable[..., None]
 ) -> None:
-    way = {"REPOSITORY_POLL_S": POLL_S} if by == "poll" else {"CONTROL_PLANE": "yes"}
+    way = {"REPOSITORY_POLL_S": POLL_S} if by == "poll" else {"CONTROL_PORT": 0}
     with server(root, WORKERS=2, VERSION_POLICY="latest:1", **way) as running:
         async with asked(running) as clients:
             for version in range(2, SWAPS + 2):
@@ -326,7 +326,7 @@ async def test_what_is_removed_drains_and_the_next_older_is_served(root: Path) -
 async def test_a_swap_is_rolled_back_and_the_older_version_stays_whatever_comes(
     root: Path, figure: Callable[..., None]
 ) -> None:
-    choices = {"CONTROL_PLANE": "yes", "REPOSITORY_POLL_S": POLL_S}
+    choices = {"CONTROL_PORT": 0, "REPOSITORY_POLL_S": POLL_S}
     with server(root, WORKERS=2, VERSION_POLICY="latest:1", **choices) as running:
         async with asked(running) as clients:
             for version in (2, 3, 4):
@@ -358,7 +358,7 @@ async def test_a_worker_that_is_replaced_serves_what_was_rolled_back_from_its_fi
     root: Path,
 ) -> None:
     put(root, 2)
-    with server(root, WORKERS=2, VERSION_POLICY="latest:1", CONTROL_PLANE="yes") as running:
+    with server(root, WORKERS=2, VERSION_POLICY="latest:1", CONTROL_PORT=0) as running:
         assert (await load(running, version=1)).status_code == 200
         assert (await load(running, version=7)).status_code == 500  # changes nothing
         async with asked(running) as clients:

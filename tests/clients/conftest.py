@@ -21,6 +21,7 @@ class Served(NamedTuple):
 
     http: str
     grpc: str
+    control_grpc: str
 
 
 Talk = Callable[[str, str], Document]
@@ -44,15 +45,9 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def served(repository: Path) -> Iterator[Served]:
     """The server, in a process of its own, with every model of the zoo."""
-    with servers.server(repository, WORKERS=1, GRPC_PORT=0, CONTROL_PLANE=True) as server:
-        yield Served(f"127.0.0.1:{server.port}", grpc_address(server))
+    with servers.server(repository, WORKERS=1, GRPC_PORT=0, CONTROL_GRPC_PORT=0) as server:
+        yield Served(f"127.0.0.1:{server.port}", server.grpc, server.control_grpc)
         assert server.stop() == 0
-
-
-def grpc_address(server: servers.Server) -> str:
-    """Where a server says that it listens for gRPC, in the line behind its example."""
-    assert server.process.stdout is not None
-    return servers.found(r"^gRPC: (\S+)$", server.process.stdout.readline())
 
 
 @pytest.fixture(scope="session")

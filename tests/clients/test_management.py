@@ -29,13 +29,13 @@ def said(
     zoo.put(models, "doubler", 1, zoo.doubler())
     cases = models / "cases.json"
     cases.write_text("[]")
-    with servers.server(models, CONTROL_PLANE=True, WORKERS=request.param) as server:
+    with servers.server(models, CONTROL_PORT=0, WORKERS=request.param) as server:
         done = subprocess.run(
             [
                 clients_python,
                 "-m",
                 "tests.clients.scripts.triton_management",
-                f"127.0.0.1:{server.port}",
+                server.control.removeprefix("http://"),
                 cases,
             ],
             cwd=root,
@@ -84,7 +84,7 @@ def test_a_model_goes_and_comes_in_every_worker(said: Any) -> None:
 @pytest.mark.parametrize(
     ("asked", "status", "words"),
     [
-        ("other configuration", "400", "parameters.'config' is not supported"),
+        ("other configuration", "400", "parameters.config.max_batch_size"),
         ("unknown", "404", "no folder of this name"),
         ("shared memory", "404", "nothing at this path"),
     ],

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.clients import expected
-from tests.clients.conftest import Served, Talk, grpc_address
+from tests.clients.conftest import Served, Talk
 from tests.clients.documents import Document
 from tests.clients.expected import CASES, MODELS, REQUESTS
 from tests.clients.zoo import Case
@@ -22,12 +22,12 @@ CODES = {
 
 @pytest.fixture(scope="module")
 def said(served: Served, talk: Talk) -> Document:
-    return talk("triton_grpc", served.grpc)
+    return talk("triton_grpc", f"{served.grpc},{served.control_grpc}")
 
 
 def test_several_workers_share_the_port(repository: Path, talk: Talk) -> None:
-    with servers.server(repository, WORKERS=2, GRPC_PORT=0, CONTROL_PLANE=True) as server:
-        said = talk("triton_grpc", grpc_address(server))
+    with servers.server(repository, WORKERS=2, GRPC_PORT=0, CONTROL_GRPC_PORT=0) as server:
+        said = talk("triton_grpc", f"{server.grpc},{server.control_grpc}")
         assert server.stop() == 0
     for case in CASES.values():
         expected.check_answer(case, said["cases"][case.id])

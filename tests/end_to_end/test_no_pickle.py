@@ -41,10 +41,11 @@ from service.app import create_app
 from service.settings import Settings
 
 async def ask():
-    app = create_app(Settings(models=Path(sys.argv[1]), control_plane=True))
+    app = create_app(Settings(models=Path(sys.argv[1]), control_port=8002))
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+        url = "http://127.0.0.1:8002"
+        async with httpx.AsyncClient(transport=transport, base_url=url) as client:
             picture = Path(sys.argv[2]).read_bytes()
             answer = await client.post("/models/digits/predict", files={"file": picture})
             assert answer.status_code == 200, answer.text

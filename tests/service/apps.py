@@ -19,8 +19,10 @@ def settings(models: Path, **choices: Any) -> Settings:
 
 @asynccontextmanager
 async def running(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    """Run the lifespan in this task and give a client of the app."""
-    async with app.router.lifespan_context(app), client_of(app) as client:
+    """Run the lifespan in this task and give a client of the app, of its control port if any."""
+    control = app.state.service.settings.control_port
+    url = "http://test" if control is None else control_url(control)
+    async with app.router.lifespan_context(app), client_of(app, url) as client:
         yield client
 
 
@@ -30,9 +32,13 @@ async def serving(models: Path, **choices: Any) -> AsyncIterator[httpx.AsyncClie
         yield client
 
 
-def client_of(app: FastAPI) -> httpx.AsyncClient:
-    transport = httpx.ASGITransport(app)
-    return httpx.AsyncClient(transport=transport, base_url="http://test")
+def control_url(port: int) -> str:
+    """What makes a client's requests those that came over the control port."""
+    return f"http://127.0.0.1:{port}"
+
+
+def client_of(app: FastAPI, url: str = "http://test") -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=url)
 
 
 def service_of(app: FastAPI) -> Service:

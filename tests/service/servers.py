@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 # Enough for a loaded machine; a test that needs it has failed.
@@ -22,6 +22,7 @@ class Server:
     process: "subprocess.Popen[str]"
     greeting: str
     example: str
+    more: list[str] = field(default_factory=list)
 
     @property
     def url(self) -> str:
@@ -30,6 +31,29 @@ class Server:
     @property
     def port(self) -> int:
         return int(found(r":(\d+)$", self.url))
+
+    @property
+    def grpc(self) -> str:
+        """The address of gRPC, as its clients write it."""
+        return self.told(r"^gRPC: (\S+)$")
+
+    @property
+    def control(self) -> str:
+        """The URL of the control port."""
+        return self.told(r"^Control: (\S+)$")
+
+    @property
+    def control_grpc(self) -> str:
+        return self.told(r"^Control over gRPC: (\S+)$")
+
+    def told(self, pattern: str) -> str:
+        """What one of the lines says that come behind the example."""
+        assert self.process.stdout is not None
+        while not any(re.search(pattern, line) for line in self.more):
+            line = self.process.stdout.readline()
+            assert line, f"{pattern} is not in {self.more}"
+            self.more.append(line)
+        return found(pattern, "".join(self.more))
 
     @property
     def workers(self) -> list[int]:

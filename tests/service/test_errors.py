@@ -89,6 +89,7 @@ STATES = {
     "internal_error",
     "unauthorized",  # and the next two: api/test_access.py
     "forbidden",
+    "not_local",  # test_control_port.py
     "rate_limited",
 }
 

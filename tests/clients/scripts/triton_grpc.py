@@ -15,8 +15,12 @@ _PATIENCE_S = 60
 
 
 def main() -> None:
-    address, cases = arguments()
-    with triton.InferenceServerClient(address) as client:
+    addresses, cases = arguments()
+    address, control = addresses.split(",")  # of the same server
+    with (
+        triton.InferenceServerClient(address) as client,
+        triton.InferenceServerClient(control) as commander,
+    ):
         conversation.say(
             {
                 "live": client.is_server_live(),
@@ -32,7 +36,7 @@ def main() -> None:
                 "impatient": impatient(client, cases),
                 "compressed": compressed(client, cases),
                 "asynchronous": asynchronous(client, cases),
-                "management": managed(client, "open_batch"),
+                "management": managed(commander, "open_batch"),
             }
         )
 

@@ -52,7 +52,7 @@ def replace(models: Path, version: int, content: bytes) -> None:
 
 @pytest.fixture
 async def control(models: Path) -> AsyncIterator[httpx.AsyncClient]:
-    async with serving(models, control_plane=True) as client:
+    async with serving(models, control_port=8002) as client:
         yield client
 
 
@@ -74,7 +74,8 @@ async def test_without_the_setting_nothing_is_loaded_or_unloaded(
     answer = await client.post(path)
     assert answer.status_code == 403
     assert answer.json() == {
-        "error": "load / unload is not allowed: FOLDSERVE_CONTROL_PLANE is off"
+        "error": "load / unload is taken over FOLDSERVE_CONTROL_PORT or"
+        " FOLDSERVE_CONTROL_GRPC_PORT alone"
     }
     assert await infer(client) == [2, 4, 6]
 
@@ -262,7 +263,7 @@ async def test_a_run_in_progress_is_finished_before_its_model_goes(models: Path)
     def open_fake(path: Path, _options: RunOptions) -> FakeModel:
         return fake if path.parent.name == "12" else FakeModel()
 
-    app = create_app(settings(models, control_plane=True, warm_up=False), open_fake)
+    app = create_app(settings(models, control_port=8002, warm_up=False), open_fake)
     async with running(app) as client:
         asking = asyncio.create_task(infer(client))
         assert await asyncio.to_thread(fake.began.acquire, timeout=PATIENCE_S)
@@ -284,7 +285,7 @@ async def test_after_a_reload_the_queue_of_the_new_model_is_measured(models: Pat
         opened.append(FakeModel(held=True))
         return opened[-1]
 
-    app = create_app(settings(models, control_plane=True, warm_up=False), open_fake)
+    app = create_app(settings(models, control_port=8002, warm_up=False), open_fake)
     async with running(app) as client:
         replace(models, 12, zoo.identity(zoo.FLOAT).SerializeToString())
         assert (await client.post(LOAD)).status_code == 200

@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from service.errors import StartError
-from service.processes.listeners import grpc_port, listeners
+from service.processes.listeners import control_port, grpc_ports, listeners
 from service.settings import Settings
 from tests.service.servers import taken_port
 
@@ -61,9 +61,27 @@ def test_ipv6_is_shared_as_well() -> None:
 
 
 def test_grpc_is_off_without_a_port_and_0_becomes_a_free_one() -> None:
-    with grpc_port(Settings()) as settings:
+    with grpc_ports(Settings()) as settings:
         assert settings.grpc_port is None
-    with grpc_port(Settings(grpc_port=0), shared=True) as settings:
-        assert settings.grpc_port
-        with socket.socket() as other, pytest.raises(OSError, match="in use"):
-            other.bind((HOST, settings.grpc_port))
+    wanted = Settings(grpc_port=0, control_grpc_port=0)
+    with grpc_ports(wanted, shared=True) as settings:
+        for port in (settings.grpc_port, settings.control_grpc_port):
+            assert port
+            with socket.socket() as other, pytest.raises(OSError, match="in use"):
+                other.bind((HOST, port))
+
+
+def test_the_control_port_is_off_by_default_and_on_the_loopback_address_alone() -> None:
+    with control_port(Settings(host="0.0.0.0")) as (settings, sockets):  # noqa: S104 -- not bound
+        assert (settings.control_port, sockets) == (None, [])
+    with control_port(Settings(host="0.0.0.0", control_port=0)) as (settings, [listener]):  # noqa: S104 -- not bound
+        assert listener.getsockname() == (HOST, settings.control_port)
+
+
+def test_a_taken_control_port_is_refused_by_its_name() -> None:
+    with (
+        taken_port() as port,
+        pytest.raises(StartError, match="FOLDSERVE_CONTROL_PORT to a port"),
+        control_port(Settings(control_port=port)),
+    ):
+        pass

@@ -60,7 +60,7 @@ def until_both_answered(running: Server) -> int:
 
 @pytest.fixture
 def pair(models: Path) -> Iterator[Server]:
-    with server(models, WORKERS=2, CONTROL_PLANE="yes") as running:
+    with server(models, WORKERS=2, CONTROL_PORT=0) as running:
         yield running
 
 
@@ -221,7 +221,7 @@ def test_a_second_server_on_the_port_is_refused(pair: Server, models: Path) -> N
 
 
 def test_a_model_is_unloaded_in_every_worker_and_in_those_that_come_later(pair: Server) -> None:
-    answer = httpx.post(f"{pair.url}/v2/repository/models/doubler/unload", timeout=PATIENCE_S)
+    answer = httpx.post(f"{pair.control}/v2/repository/models/doubler/unload", timeout=PATIENCE_S)
     assert answer.status_code == 200
     assert {infer(pair) for _ in range(20)} == {503}
     before = set(pair.workers)

@@ -95,6 +95,15 @@ async def calling(app: FastAPI, port: int) -> AsyncIterator[Client]:
 
 
 @asynccontextmanager
+async def commanding(models: Path, **choices: Any) -> AsyncIterator[Client]:
+    """A client of the port over which models are loaded and unloaded."""
+    with reserved_port("127.0.0.1", 0, shared=False) as port:
+        app = create_app(settings(models, control_grpc_port=port, **choices))
+    async with calling(app, port) as client:
+        yield client
+
+
+@asynccontextmanager
 async def serving(models: Path, open_model: Any = None, **choices: Any) -> AsyncIterator[Client]:
     with reserved_port("127.0.0.1", 0, shared=False) as port:
         choice = settings(models, grpc_port=port, **choices)

@@ -10,7 +10,7 @@ from grpc.aio import AioRpcError  # type: ignore[import-untyped]  # it has no ty
 
 from tests.service import zoo
 from tests.service.apps import client_of
-from tests.service.rpc.clients import Client, failure, serving
+from tests.service.rpc.clients import Client, commanding, failure, serving
 
 pytestmark = pytest.mark.anyio
 
@@ -65,7 +65,7 @@ async def test_the_counters_of_every_model_are_shown(rpc: Client) -> None:
 
 
 async def test_models_go_and_come(models: Path) -> None:
-    async with serving(models, control_plane=True) as rpc:
+    async with commanding(models) as rpc:
         await rpc.ask("RepositoryModelUnload", model_name="brightness")
         index = states(await rpc.ask("RepositoryIndex"))
         assert index["brightness", "1"] == "UNAVAILABLE"
@@ -79,7 +79,7 @@ async def test_models_go_and_come(models: Path) -> None:
 
 async def test_a_swap_is_rolled_back_by_the_configuration_of_a_load(models: Path) -> None:
     config = {"string_param": '{"version_policy": {"specific": {"versions": ["1"]}}}'}
-    async with serving(models, control_plane=True) as rpc:
+    async with commanding(models) as rpc:
         await rpc.ask("RepositoryModelLoad", model_name="doubler", parameters={"config": config})
         told = (await rpc.ask("ModelConfig", name="doubler")).config.version_policy
         ready = states(await rpc.ask("RepositoryIndex", ready=True))
@@ -92,7 +92,7 @@ async def test_commands_are_taken_only_where_a_setting_says_so(rpc: Client, meth
     with pytest.raises(AioRpcError) as caught:
         await rpc.ask(method, model_name="doubler")
     assert failure(caught)[0] is StatusCode.PERMISSION_DENIED
-    assert "FOLDSERVE_CONTROL_PLANE" in failure(caught)[1]
+    assert "FOLDSERVE_CONTROL_GRPC_PORT" in failure(caught)[1]
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ async def test_commands_are_taken_only_where_a_setting_says_so(rpc: Client, meth
 async def test_what_cannot_be_done_is_refused(
     models: Path, method: str, fields: dict[str, Any], code: StatusCode, message: str
 ) -> None:
-    async with serving(models, control_plane=True) as rpc:
+    async with commanding(models) as rpc:
         with pytest.raises(AioRpcError) as caught:
             await rpc.ask(method, **fields)
     assert failure(caught)[0] is code
