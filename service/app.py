@@ -14,6 +14,7 @@ from service.api.control_port import ControlPort
 from service.api.direct import DirectLane, direct_routes
 from service.api.documentation import add_components
 from service.api.in_place import InPlaceLane
+from service.api.keys_document import describe_keys
 from service.api.middleware import Observation, SecurityHeaders
 from service.inference.loading import OpenModel
 from service.inference.model import open_model
@@ -85,6 +86,7 @@ def create_app(
     app.add_middleware(DirectLane, routes=direct_routes(app))
     if guard is not None:
         app.add_middleware(Access, guard=guard)
+        describe_keys(app)
     if settings.control_port is not None:
         app.add_middleware(ControlPort, port=settings.control_port)
     observer = Observer(service.metrics, settings.access_log)

@@ -32,7 +32,9 @@ def key(
     requests_per_s: Annotated[
         float | None, typer.Option(help="At most, over all workers (default: unbounded).")
     ] = None,
-    burst: Annotated[int, typer.Option(help="Requests that may come at once.")] = 1,
+    burst: Annotated[
+        int | None, typer.Option(help="Requests that may come at once, of that rate (default: 1).")
+    ] = None,
 ) -> None:
     """Make an API key: the key goes to NAME, the entry into the file of FOLDSERVE_API_KEYS.
 
@@ -43,7 +45,7 @@ def key(
         made, entry = keys.new_key(name, scope, requests_per_s, burst)
     except ValidationError as error:
         first = error.errors()[0]
-        wrong = StartError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
+        wrong = StartError(": ".join((*map(str, first["loc"]), first["msg"])))
         raise typer.Exit(refuse(wrong)) from None
     typer.echo(f"the key of {name}: {made}", err=True)
     typer.echo(entry)

@@ -1,8 +1,10 @@
 """The one function that lets a request in: its key is known, has the scope, keeps its rate."""
 
+import base64
 import hmac
 import os
 import stat
+import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -22,6 +24,7 @@ Headers = Iterable[tuple[bytes, bytes]]
 _LOOK_EVERY_S = 1.0
 
 _BEARER = b"bearer "
+_BASIC = b"basic "
 
 _UNKNOWN = "an API key is needed, as Authorization: Bearer or as X-API-Key"
 
@@ -41,13 +44,19 @@ class Guard:
         self._path = path
         self._paid = paid
         self._looked = time.monotonic()
+        self._reading: threading.Thread | None = None
         self._seen = self._look()
         self._take(read_keys(path))
         if self._seen is not None and self._seen.st_mode & stat.S_IROTH:
             log.warning("every user of this machine can read the file of API keys")
 
-    def require(self, headers: Headers, scope: Scope) -> None:
+    def require(self, headers: Headers, scope: Scope, *, as_password: bool = False) -> None:
         """Return if who sent these headers may do what needs the scope.
+
+        Args:
+            headers: of the request.
+            scope: that the key must have.
+            as_password: whether the key may also be the password of a browser's user.
 
         Raises:
             Unauthorized: there is no key, or one that is not known.
@@ -58,26 +67,15 @@ class Guard:
         if now - self._looked > _LOOK_EVERY_S:
             self._looked = now
             self._look_again()
-        key = self._find(_offered(headers))
+        known, rates = self._known
+        key = _find(known, _offered(headers, as_password=as_password))
         if scope not in key.scopes:
             raise Forbidden(f"the API key has not the scope {scope}")
-        self._rates.count(key)
-
-    def _find(self, offered: bytes) -> Key:
-        # Compared with all of them, each in a time that is the same for every value: how long
-        # it takes tells nothing of a hash that is kept.
-        found = None
-        asked = digest(offered)
-        for known, key in self._keys:
-            if hmac.compare_digest(known, asked):
-                found = key
-        if found is None:
-            raise Unauthorized(_UNKNOWN)
-        return found
+        rates.count(key)
 
     def _take(self, keys: tuple[Key, ...]) -> None:
-        self._keys = [(key.digest, key) for key in keys]
-        self._rates = Rates(keys, self._paid)
+        # In one assignment: a request sees the keys of one file.
+        self._known = [(key.digest, key) for key in keys], Rates(keys, self._paid)
 
     def _look(self) -> os.stat_result | None:
         try:
@@ -86,24 +84,45 @@ class Guard:
             return None
 
     def _look_again(self) -> None:
-        """Take the keys of a file that has changed; one that is broken changes nothing."""
+        """Have a file that has changed read in a thread: it may be large, or far away."""
+        if self._reading is not None and self._reading.is_alive():
+            return
         found = self._look()
         if _mark(found) == _mark(self._seen):
             return
         self._seen = found
+        self._reading = threading.Thread(target=self._read_again, name="keys", daemon=True)
+        self._reading.start()
+
+    def _read_again(self) -> None:
+        """Take the keys of the file; one that is broken changes nothing."""
         try:
-            self._take(read_keys(self._path))
+            keys = read_keys(self._path)
         except StartError as error:
             log.warning("the old API keys stay", reason=str(error))
         else:
-            log.info("new API keys", count=len(self._keys))
+            self._take(keys)
+            log.info("new API keys", count=len(keys))
+
+
+def _find(known: list[tuple[bytes, Key]], offered: bytes) -> Key:
+    # Compared with all of them, each in a time that is the same for every value: how long it
+    # takes tells nothing of a hash that is kept.
+    found = None
+    asked = digest(offered)
+    for hashed, key in known:
+        if hmac.compare_digest(hashed, asked):
+            found = key
+    if found is None:
+        raise Unauthorized(_UNKNOWN)
+    return found
 
 
 def _mark(seen: os.stat_result | None) -> tuple[int, ...] | None:
     return None if seen is None else (seen.st_ino, seen.st_size, seen.st_mtime_ns)
 
 
-def _offered(headers: Headers) -> bytes:
+def _offered(headers: Headers, *, as_password: bool) -> bytes:
     """Return the one key of a request; two could mean two things to two readers."""
     found = []
     for name, value in headers:
@@ -111,6 +130,17 @@ def _offered(headers: Headers) -> bytes:
             found.append(value)
         elif name == b"authorization" and value[: len(_BEARER)].lower() == _BEARER:
             found.append(value[len(_BEARER) :])
+        elif as_password and name == b"authorization" and value[: len(_BASIC)].lower() == _BASIC:
+            found.append(_password(value[len(_BASIC) :]))
     if len(found) != 1:
         raise Unauthorized(_UNKNOWN)
     return found[0].strip()
+
+
+def _password(credentials: bytes) -> bytes:
+    """Return what stands behind the user's name, whatever that is (RFC 7617)."""
+    try:
+        _user, _, password = base64.b64decode(credentials.strip(), validate=True).partition(b":")
+    except ValueError:
+        return b""
+    return password

@@ -17,9 +17,9 @@ import secrets
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from service.environment import variable
 from service.errors import StartError
@@ -51,6 +51,12 @@ class Key(_Part):
     scopes: Annotated[frozenset[Scope], Field(min_length=1, strict=False)]
     requests_per_s: float | None = Field(default=None, gt=0, le=1e6, allow_inf_nan=False)
     burst: int = Field(default=1, ge=1, le=1_000_000)
+
+    @model_validator(mode="after")
+    def _burst_is_of_a_rate(self) -> Self:
+        if self.requests_per_s is None and "burst" in self.model_fields_set:
+            raise ValueError("burst is of a rate, and there is no requests_per_s")
+        return self
 
     @property
     def digest(self) -> bytes:
@@ -90,7 +96,10 @@ def read_keys(path: Path) -> tuple[Key, ...]:
 
 
 def new_key(
-    name: str, scopes: Sequence[str], requests_per_s: float | None, burst: int
+    name: str,
+    scopes: Sequence[str],
+    requests_per_s: float | None = None,
+    burst: int | None = None,
 ) -> tuple[str, str]:
     """Return a new random key, and the entry for the file.
 
@@ -98,21 +107,15 @@ def new_key(
         ValidationError: a value is none of such an entry.
     """
     key = _PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
-    entry = Key.model_validate(
-        {
-            "name": name,
-            "sha256": digest(key.encode()).hex(),
-            "scopes": list(scopes),
-            "requests_per_s": requests_per_s,
-            "burst": burst,
-        }
-    )
+    fields = {"name": name, "sha256": digest(key.encode()).hex(), "scopes": list(scopes)}
+    stated = {"requests_per_s": requests_per_s, "burst": burst}
+    given = {field: value for field, value in stated.items() if value is not None}
+    entry = Key.model_validate(fields | given)
     # JSON's strings are TOML's, too.
     lines = ["[[key]]", f"name = {json.dumps(entry.name, ensure_ascii=False)}"]
     lines.append(f'sha256 = "{entry.sha256}"')
     lines.append(f"scopes = {sorted(entry.scopes)}".replace("'", '"'))
-    if requests_per_s is not None:
-        lines += [f"requests_per_s = {requests_per_s}", f"burst = {burst}"]
+    lines += [f"{field} = {value}" for field, value in given.items()]
     return key, "\n".join(lines) + "\n"
 
 

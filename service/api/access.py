@@ -1,12 +1,18 @@
-"""Before every endpoint there is: who may ask for it. What is not named here needs a key."""
+"""Before every endpoint there is: who may ask for it. What is not named needs a key."""
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.access import keys
 from service.access.guard import Guard
+from service.access.scopes import scope_of_path
+from service.errors import Unauthorized
 
-_OPEN = frozenset({"/v2/health/live", "/v2/health/ready"})
-_INDEX = "/v2/repository/index"
+# What a browser opens by itself, with no key in a header. It asks a person for a name and a
+# password when it is challenged so, and sends both with all that it asks of this server, for
+# whichever page it does. So they open the page, which only reads, and nothing else.
+_PAGE = frozenset({"/", "/docs", "/openapi.json"})
+_ASSETS = "/docs/assets/"
+_READING = frozenset({"GET", "HEAD"})
+_CHALLENGE = 'Basic realm="Foldserve: an API key as the password", charset="UTF-8"'
 
 
 class Access:
@@ -27,20 +33,25 @@ class Access:
         Raises:
             AccessError: it is not for this client.
         """
-        if scope["type"] != "lifespan" and scope["path"] not in _OPEN:
-            self._guard.require(scope["headers"], needed_scope(scope["path"]))
+        if scope["type"] != "lifespan":
+            self._require(scope)
         await self._app(scope, receive, send)
 
+    def _require(self, scope: Scope) -> None:
+        needed = scope_of_path(scope["path"])
+        if needed is None:
+            return
+        if not _is_page(scope):
+            self._guard.require(scope["headers"], needed)
+            return
+        try:
+            self._guard.require(scope["headers"], needed, as_password=True)
+        except Unauthorized as error:
+            raise Unauthorized(str(error), _CHALLENGE) from None
 
-def needed_scope(path: str) -> keys.Scope:
-    """Return the scope that a path needs, for the stricter one where it has an odd form.
 
-    Args:
-        path: decoded, as the router reads it, which overlooks a line feed at the end.
-    """
-    path = path.rstrip()
-    if path.startswith("/v2/repository") and path != _INDEX:
-        return "control"
-    if path.startswith("/metrics") or path.endswith("/stats"):
-        return "metrics"
-    return "predict"
+def _is_page(scope: Scope) -> bool:
+    path: str = scope["path"]
+    if scope["type"] != "http" or scope["method"] not in _READING:
+        return False
+    return path in _PAGE or path.startswith(_ASSETS)

@@ -92,7 +92,7 @@ def add(
         methods=[method],
         response_model=None,
         response_class=response_class,
-        responses={200: success, **_error_responses(path, [*errors, InternalError])},
+        responses={200: success, **error_responses(path, [*errors, InternalError])},
         openapi_extra=extra,
         tags=[protocol(path) or "Foldserve"],
     )
@@ -156,9 +156,10 @@ def _path_parameters(path: str) -> list[dict[str, Any]]:
     ]
 
 
-def _error_responses(
+def error_responses(
     path: str, errors: Iterable[type[ServiceError]]
 ) -> dict[int | str, dict[str, Any]]:
+    """Return the answers to a path's errors by their status, as OpenAPI has them."""
     plain = protocol(path) is not None
     media_type = PLAIN_JSON if plain else PROBLEM_JSON
     document = schemas.InferenceError if plain else schemas.Problem

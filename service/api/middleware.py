@@ -85,6 +85,7 @@ class Observation:
         except ClientDisconnect:
             pass
         except AccessError as error:  # from before the app
+            answer.refusal = error.code
             await answer.fail(error, scope["path"])
         except asyncio.CancelledError:  # the grace time is over
             if not answer.begun:
@@ -99,7 +100,9 @@ class Observation:
     def _record(self, scope: Scope, answer: "_Answer", seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "unmatched")
         method, path = scope["method"], scope["path"]
-        self._observer.record(method, path, route, answer.status, answer.request_id, seconds)
+        self._observer.record(
+            method, path, route, answer.status, answer.request_id, seconds, answer.refusal
+        )
 
     def _request_id(self, scope: Scope) -> str:
         for name, value in scope["headers"]:
@@ -115,6 +118,7 @@ class _Answer:
         self.request_id = request_id
         self.status = _CLIENT_CLOSED_REQUEST
         self.begun = False
+        self.refusal: str | None = None
         self._send = send
 
     async def send(self, message: Message) -> None:

@@ -18,6 +18,11 @@ class Unauthorized(AccessError):
     # RFC 9110 demands a challenge with every 401; a key is sent as RFC 6750's bearer token.
     headers: Mapping[str, str] = MappingProxyType({"WWW-Authenticate": "Bearer"})
 
+    def __init__(self, message: str, challenge: str = "Bearer") -> None:
+        """Have a client read the message; the challenge says how the key may be sent."""
+        super().__init__(message)
+        self.headers = {"WWW-Authenticate": challenge}
+
 
 class NotLocal(AccessError):
     """The control port takes nothing that comes from elsewhere than this machine."""

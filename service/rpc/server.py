@@ -6,6 +6,7 @@ it drains, no call is taken any more, and those that were are answered.
 
 import asyncio
 import os
+from collections.abc import Mapping
 from types import MappingProxyType
 
 # Before the import: it writes past our logs, and what fails is raised as well.
@@ -21,7 +22,7 @@ from service.lifecycle import Service
 from service.repository.in_use import InUse
 from service.rpc.access import Access
 from service.rpc.address import CONTROL_GRPC_PORT, GRPC_PORT, refusal, target
-from service.rpc.calls import handler
+from service.rpc.calls import Method, handler
 from service.rpc.health import Health
 from service.rpc.management import ManagementMethods
 from service.rpc.messages import SERVICE, protocol
@@ -83,6 +84,8 @@ class RpcServer:
         self._is_control = setting == CONTROL_GRPC_PORT
         self._calls = InUse()
         self._health = Health(SERVICE, service.draining)
+        methods = self._methods()
+        observer = Observer(service.metrics, settings.access_log)
         options = _OPTIONS | {
             # Alone, a port that is taken is refused.
             "grpc.so_reuseport": int(service.plan.workers > 1),
@@ -90,11 +93,11 @@ class RpcServer:
             "grpc.max_connection_age_grace_ms": round(settings.request_timeout_s * 1000),
         }
         self._server = aio.server(
-            interceptors=() if guard is None else (Access(guard),),
+            interceptors=() if guard is None else (Access(guard, observer, methods),),
             options=tuple(options.items()),
             maximum_concurrent_rpcs=settings.max_queue_size + _CALLS_BESIDE_QUEUE,
         )
-        self._add_methods()
+        self._add_methods(methods, observer)
 
     async def start(self) -> int:
         """Listen; return the port.
@@ -123,14 +126,16 @@ class RpcServer:
         await self._server.stop(min(grace_s, _LINGER_S))
         await stopping
 
-    def _add_methods(self) -> None:
-        pool, messages = protocol()
-        observer = Observer(self._service.metrics, self._service.settings.access_log)
+    def _methods(self) -> Mapping[str, Method]:
+        messages = protocol().messages
         management = ManagementMethods(self._service, messages, takes_commands=self._is_control)
-        methods = {
+        return {
             **Methods(self._service, messages).table(),
             **management.table(),
         }
+
+    def _add_methods(self, methods: Mapping[str, Method], observer: Observer) -> None:
+        pool, messages = protocol()
         handlers = {
             name: handler(observer, self._calls, name, getattr(messages, f"{name}Request"), method)
             for name, method in methods.items()

@@ -6,6 +6,7 @@ from urllib.parse import quote
 import structlog
 
 from service.telemetry.metrics import Metrics
+from service.telemetry.refusals import Refusals
 from service.telemetry.request_id import RequestIds
 
 log = structlog.get_logger()
@@ -27,10 +28,18 @@ class Observer:
     def __init__(self, metrics: Metrics, access_log: AccessLog) -> None:
         self._metrics = metrics
         self._access_log = access_log
+        self._refusals = Refusals()
         self.request_id = RequestIds().choose
 
     def record(
-        self, method: str, path: str, route: str, status: int, request_id: str, seconds: float
+        self,
+        method: str,
+        path: str,
+        route: str,
+        status: int,
+        request_id: str,
+        seconds: float,
+        refusal: str | None = None,
     ) -> None:
         """Count an answered request and log it.
 
@@ -41,9 +50,12 @@ class Observer:
             status: of the answer.
             request_id: as ``request_id`` returned it.
             seconds: from the request's head to its answer.
+            refusal: the code of the error if who asked may not; such may come in any number.
         """
         self._metrics.request(route, status, seconds)
-        if self._access_log == "all" or (self._access_log == "errors" and status >= _FIRST_ERROR):
+        if refusal is not None and self._access_log == "errors":
+            self._refusals.add(refusal, request_id)
+        elif self._access_log == "all" or (self._access_log == "errors" and status >= _FIRST_ERROR):
             log.info(
                 "request",
                 method=method,

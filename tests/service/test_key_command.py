@@ -36,6 +36,13 @@ def test_two_workers_know_a_new_key_and_count_it_together(models: Path, tmp_path
     assert sorted(found) == [200] * 10 + [429] * 20
 
 
+def test_a_burst_without_a_rate_is_refused() -> None:
+    command = [sys.executable, "-m", "service", "key", "shop", "--burst", "5"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "burst is of a rate" in done.stderr
+
+
 @pytest.mark.parametrize("text", [None, "", "broken"])
 def test_without_keys_there_is_no_start(models: Path, tmp_path: Path, text: str | None) -> None:
     file = tmp_path / "keys.toml"

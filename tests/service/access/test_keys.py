@@ -42,6 +42,7 @@ def test_a_new_key_is_found_in_the_file_that_gets_its_entry(tmp_path: Path) -> N
         (entry("a", "k", "all"), "key.0.scopes.0"),
         (entry("a", "k", "predict", "requests_per_s = 0"), "requests_per_s"),
         ('[[key]]\nname = "a"\nsha256 = "fs_plain"\nscopes = ["predict"]', "key.0.sha256"),
+        (entry("a", "k", "predict", "burst = 5"), "burst is of a rate"),
         (entry("a", "k", "predict") + entry("a", "l", "predict"), "the same name"),
         (entry("a", "k", "predict") + entry("b", "k", "metrics"), "the same sha256"),
     ],

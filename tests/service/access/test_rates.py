@@ -19,9 +19,8 @@ class Clock:
 def key(name: str, rate: float | None = 10.0, burst: int = 3) -> Key:
     hashed = digest(name.encode()).hex()
     scopes = frozenset(["predict"])
-    return Key.model_validate(
-        {"name": name, "sha256": hashed, "scopes": scopes, "requests_per_s": rate, "burst": burst}
-    )
+    stated = {} if rate is None else {"requests_per_s": rate, "burst": burst}
+    return Key.model_validate({"name": name, "sha256": hashed, "scopes": scopes} | stated)
 
 
 def places(count: int) -> "memoryview[float]":

@@ -1,6 +1,7 @@
 """With keys, all but live and ready needs one; without, nothing changes."""
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -66,9 +67,6 @@ async def test_every_route_needs_a_key_but_live_and_ready(models: Path, keys: Pa
         "/V2/HEALTH/LIVE",
         "/%6detrics",
         "/v2/models/doubler/ready",
-        "/docs",
-        "/openapi.json",
-        "/",
     ],
 )
 async def test_what_is_not_exactly_live_or_ready_tells_nothing(
@@ -79,6 +77,96 @@ async def test_what_is_not_exactly_live_or_ready_tells_nothing(
     assert answer.headers["www-authenticate"] == "Bearer"
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["x-request-id"]
+
+
+def password(key: str) -> dict[str, str]:
+    return {"Authorization": "Basic " + base64.b64encode(f"anybody:{key}".encode()).decode()}
+
+
+PAGE = ("/", "/docs", "/openapi.json", "/docs/assets/swagger-ui.css")
+
+
+@pytest.mark.parametrize("path", PAGE)
+async def test_a_browser_is_asked_for_a_key_and_opens_the_page_with_it(
+    guarded: httpx.AsyncClient, path: str
+) -> None:
+    stranger = await guarded.get(path)
+    assert stranger.status_code == 401
+    assert stranger.headers["www-authenticate"].startswith('Basic realm="')
+    for wrong in (password("fs_wrong"), password(""), {"Authorization": "Basic %"}):
+        assert (await guarded.get(path, headers=wrong)).status_code == 401
+    for right in (password("fs_predict"), bearer("predict")):
+        assert (await guarded.get(path, headers=right)).status_code in {200, 307}
+    assert (await guarded.get(path, headers=password("fs_metrics"))).status_code == 403
+    assert (await guarded.post(path, headers=password("fs_predict"))).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "key"),
+    [
+        ("POST", INFER, "fs_predict"),
+        ("GET", "/models", "fs_predict"),
+        ("GET", "/metrics", "fs_metrics"),
+        ("POST", LOAD, "fs_control"),
+    ],
+)
+async def test_what_a_browser_sends_by_itself_opens_nothing_but_the_page(
+    guarded: httpx.AsyncClient, method: str, path: str, key: str
+) -> None:
+    """Else a page of another server could have it done in the name of who opened ours."""
+    answer = await guarded.request(method, path, headers=password(key))
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == "Bearer"
+    # As the page sends it: with the key that its user gave it, and what the browser adds.
+    both = password(key) | {"X-API-Key": key}
+    assert (await guarded.request(method, path, headers=both)).status_code != 401
+
+
+async def test_the_document_says_where_keys_are_needed(models: Path, keys: Path) -> None:
+    app = create_app(settings(models, api_keys=keys))
+    async with running(app) as client:
+        document = (await client.get("/openapi.json", headers=bearer("predict"))).json()
+        again = (await client.get("/openapi.json", headers=bearer("predict"))).json()
+    assert document == again
+    assert document["security"] == [{"bearer": []}, {"header": []}]
+    assert document["components"]["securitySchemes"].keys() == {"bearer", "header"}
+    operations = {
+        path: operation for path, item in document["paths"].items() for operation in item.values()
+    }
+    free = {path for path, operation in operations.items() if operation.get("security") == []}
+    assert free == {"/v2/health/live", "/v2/health/ready"}
+    for path, operation in operations.items():
+        assert ("401" in operation["responses"]) == (path not in free)
+    infer = operations["/v2/models/{name}/infer"]
+    assert "scope `predict`" in infer["description"]
+    assert "`queue_full`" in infer["responses"]["429"]["description"]
+    assert "`rate_limited`" in infer["responses"]["429"]["description"]
+
+
+async def test_without_keys_the_document_has_none(client: httpx.AsyncClient) -> None:
+    document = (await client.get("/openapi.json")).json()
+    assert "security" not in document
+    assert "securitySchemes" not in document["components"]
+
+
+async def test_a_flood_of_strangers_is_a_line_in_the_log_and_a_number(
+    models: Path, keys: Path
+) -> None:
+    app = create_app(settings(models, api_keys=keys))
+    lane: InPlaceLane = app.state.in_place_lane
+    async with running(app) as client:
+        with structlog.testing.capture_logs() as lines:
+            for _ in range(50):
+                assert (await client.get("/models")).status_code == 401
+                assert lane.take(INFER.encode(), [], BODY, Reply())
+        told = await client.get("/metrics", headers=bearer("metrics"))
+    refused = [line for line in lines if line["event"] in {"request", "requests refused"}]
+    # A line a second, and one more for those that waited; the test takes a few seconds at most.
+    assert 1 <= len(refused) < 50
+    assert refused[0]["code"] == "unauthorized"
+    assert refused[0]["request_id"]
+    for route in ("unmatched", "/v2/models/{name}/infer"):
+        assert f'route="{route}",status="401"}} 50.0' in told.text
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from service.rpc.messages import protocol
+from tests.service.apps import service_of
 from tests.service.keys import put
 from tests.service.rpc.clients import Client, serving
 
@@ -51,6 +52,22 @@ async def test_each_method_asks_for_its_scope(guarded: Client, method: str) -> N
         assert found is not grpc.StatusCode.UNAUTHENTICATED
         if method not in FREE and scope != SCOPES.get(method, "predict"):
             assert found is grpc.StatusCode.PERMISSION_DENIED
+
+
+async def test_a_refused_call_is_counted_and_has_its_id(guarded: Client) -> None:
+    for method in ("ModelInfer", "ModelInfer", "RepositoryModelLoad"):
+        with pytest.raises(aio.AioRpcError) as caught:
+            await guarded.call(method, metadata=(("x-request-id", "mine"),))
+        assert dict(caught.value.trailing_metadata())["x-request-id"] == "mine"
+    unknown = guarded.channel.unary_unary("/inference.GRPCInferenceService/Chosen")
+    with pytest.raises(aio.AioRpcError) as caught:
+        await unknown(b"")
+    assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+    told = service_of(guarded.app).metrics.exposition().decode()
+    assert 'route="grpc ModelInfer",status="401"} 2.0' in told
+    assert 'route="grpc RepositoryModelLoad",status="401"} 1.0' in told
+    assert 'route="grpc unmatched",status="401"} 1.0' in told
+    assert "Chosen" not in told
 
 
 async def test_health_is_free_and_reflection_is_not(guarded: Client) -> None:
