@@ -93,6 +93,7 @@ def create_app(
     app.add_middleware(Observation, observer=observer)
     if settings.cors_origins:
         _let_pages_call(app, settings.cors_origins)
+    app.state.observer = observer
     app.state.in_place_lane = InPlaceLane(service, observer, guard)
     return app
 

@@ -120,7 +120,30 @@ class Settings(BaseSettings):
         gt=0,
         le=3600,
         allow_inf_nan=False,
-        description="Seconds from a request's admission to its answer, or for a body to go on.",
+        description="Seconds from a request's admission to its answer.",
+    )
+    # Longer than the minute that proxies keep an idle upstream connection: whoever closes first
+    # must not be the side that may just be receiving a request.
+    idle_timeout_s: float = Field(
+        default=75.0,
+        gt=0,
+        le=3600,
+        allow_inf_nan=False,
+        description="Seconds that a connection may take for its next request's head, all of it.",
+    )
+    # What nginx gives a body to go on; here it is the time for all of it.
+    body_timeout_s: float = Field(
+        default=60.0,
+        gt=0,
+        le=3600,
+        allow_inf_nan=False,
+        description="Seconds from a request's head to the end of its body.",
+    )
+    max_connections: int = Field(
+        default=4096,
+        ge=1,
+        le=1_000_000,
+        description="Connections of one worker, as far as it may open files; more are refused.",
     )
     max_body_bytes: int = Field(
         default=16 * 2**20, ge=1024, le=2**31 - 1, description="Bytes of one request body."

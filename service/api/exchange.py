@@ -134,7 +134,7 @@ async def read_body(scope: Scope, receive: Receive, service: Service) -> bytes:
 
     Raises:
         BodyTooLarge: by its stated or its real length, or unpacked; no more is kept.
-        BodyTimeout: nothing came for as long as a request may take.
+        BodyTimeout: it was not there in its time, however slowly it goes on.
         UnsupportedEncoding: the body is packed in a way that is not read.
         InvalidEncoding: it is not what its encoding says.
         ClientDisconnect: the client went away.
@@ -144,7 +144,7 @@ async def read_body(scope: Scope, receive: Receive, service: Service) -> bytes:
     stated = _header(scope, b"content-length") or b"0"
     if stated.isdigit() and int(stated) > limit:
         raise BodyTooLarge(f"the body is larger than {limit} bytes")
-    body = await _receive_all(receive, limit, settings.request_timeout_s)
+    body = await _receive_all(receive, limit, settings.body_timeout_s)
     encoding = _header(scope, b"content-encoding")
     if encoding is None:
         return body
@@ -156,26 +156,31 @@ async def read_body(scope: Scope, receive: Receive, service: Service) -> bytes:
 
 
 async def _receive_all(receive: Receive, limit: int, patience_s: float) -> bytes:
-    message = await _next(receive, patience_s)
+    try:
+        async with asyncio.timeout(patience_s):  # of all pieces: who drips them would never end
+            chunks = await _receive_chunks(receive, limit)
+    except TimeoutError:
+        raise BodyTimeout(f"the body was not there after {patience_s:g} seconds") from None
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+async def _receive_chunks(receive: Receive, limit: int) -> list[bytes]:
+    message = await _next(receive)
     chunk: bytes = message.get("body", b"")
     chunks = [chunk]
     length = len(chunk)
     while message.get("more_body", False) and length <= limit:
-        message = await _next(receive, patience_s)
+        message = await _next(receive)
         chunk = message.get("body", b"")
         length += len(chunk)
         chunks.append(chunk)
     if length > limit:
         raise BodyTooLarge(f"the body is larger than {limit} bytes")
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    return chunks
 
 
-async def _next(receive: Receive, patience_s: float) -> Any:
-    try:
-        async with asyncio.timeout(patience_s):  # of each piece: a slow client is no dead one
-            message = await receive()
-    except TimeoutError:
-        raise BodyTimeout(f"nothing of the body came for {patience_s:g} seconds") from None
+async def _next(receive: Receive) -> Any:
+    message = await receive()
     if message["type"] == "http.disconnect":
         raise ClientDisconnect
     return message

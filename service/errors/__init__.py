@@ -11,6 +11,9 @@
         │   ├── Forbidden                403  forbidden
         │   └── RateLimited              429  rate_limited
         ├── BodyError                 the bytes of the request
+        │   ├── MalformedRequest         400  malformed_request
+        │   ├── TargetTooLong            414  target_too_long
+        │   ├── HeadTooLarge             431  head_too_large
         │   ├── BodyTooLarge             413  body_too_large
         │   ├── BodyTimeout              408  body_timeout
         │   ├── UnsupportedEncoding      415  unsupported_encoding
@@ -36,6 +39,7 @@
         │   ├── ModelNotReady            503  model_not_ready
         │   ├── NotReady                 503  not_ready
         │   ├── ShuttingDown             503  shutting_down
+        │   ├── TooManyConnections       503  too_many_connections
         │   └── DeadlineExceeded         504  deadline_exceeded
         ├── RunError                  the model, or a bug
         │   ├── InferenceFailed          500  inference_failed
@@ -64,6 +68,7 @@ from service.errors.request import (
     BodyTimeout,
     BodyTooLarge,
     ContentError,
+    HeadTooLarge,
     ImageTooLarge,
     InvalidEncoding,
     InvalidImage,
@@ -72,11 +77,13 @@ from service.errors.request import (
     InvalidParameter,
     InvalidRequest,
     InvalidTensor,
+    MalformedRequest,
     MethodNotAllowed,
     ModelNotFound,
     ModelTakesNoImages,
     NotFound,
     RoutingError,
+    TargetTooLong,
     UnsupportedEncoding,
     UnsupportedImage,
     VersionNotFound,
@@ -88,6 +95,7 @@ from service.errors.capacity import (
     NotReady,
     QueueFull,
     ShuttingDown,
+    TooManyConnections,
 )
 from service.errors.run import (
     InferenceFailed,
@@ -111,6 +119,7 @@ __all__ = [
     "DeadlineExceeded",
     "FoldserveError",
     "Forbidden",
+    "HeadTooLarge",
     "ImageTooLarge",
     "InferenceFailed",
     "InternalError",
@@ -122,6 +131,7 @@ __all__ = [
     "InvalidRequest",
     "InvalidTensor",
     "LoadFailed",
+    "MalformedRequest",
     "MethodNotAllowed",
     "ModelLoadError",
     "ModelNotFound",
@@ -138,6 +148,8 @@ __all__ = [
     "ServiceError",
     "ShuttingDown",
     "StartError",
+    "TargetTooLong",
+    "TooManyConnections",
     "Unauthorized",
     "UnsupportedEncoding",
     "UnsupportedImage",

@@ -35,6 +35,13 @@ class ShuttingDown(CapacityError):
     status = 503
 
 
+class TooManyConnections(TryLater, CapacityError):
+    """The server has as many connections as it takes."""
+
+    code = "too_many_connections"
+    status = 503
+
+
 class DeadlineExceeded(CapacityError):
     """The request was not answered within its time."""
 

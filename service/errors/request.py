@@ -10,6 +10,27 @@ class BodyError(ServiceError):
     """The bytes of the request cannot be read."""
 
 
+class MalformedRequest(BodyError):
+    """What came over the connection is no request of HTTP/1.1, or cannot be told from two."""
+
+    code = "malformed_request"
+    status = 400
+
+
+class TargetTooLong(BodyError):
+    """The path of the request, with its query, is longer than the server takes."""
+
+    code = "target_too_long"
+    status = 414
+
+
+class HeadTooLarge(BodyError):
+    """The head of the request, or what stands behind its body, is larger than the server takes."""
+
+    code = "head_too_large"
+    status = 431
+
+
 class BodyTooLarge(BodyError):
     """The request body is larger than the server takes."""
 
@@ -19,7 +40,7 @@ class BodyTooLarge(BodyError):
 
 
 class BodyTimeout(BodyError):
-    """The request body stopped coming."""
+    """The request body did not come in its time."""
 
     code = "body_timeout"
     status = 408

@@ -1,39 +1,30 @@
-"""One HTTP/1.1 connection: uvicorn's, with bounds and the in-place lane.
+"""One HTTP/1.1 connection: uvicorn's, with bounds (``bounded``) and the in-place lane.
 
-- Its parser keeps heads and trailers of any length in memory until they end, and waits for them
-  for ever: here they have a bound, and a head has as long as a connection may be idle.
-- Its parser takes no body of a request that offers an upgrade, as Java's client does with each
-  first one (``h2c``), and reads it as the next request: here the offer is overlooked.
+- uvicorn's parser takes no body of a request that offers an upgrade, as Java's client does with
+  each first one (``h2c``), and reads it as the next request: here the offer is overlooked.
 - A POST whose body comes with its head, in one read of the socket, is offered to the lane; the
   app gets every other request, and those that the lane does not take.
 """
 
 from typing import Any
 
-from httptools import HttpParserError, HttpParserUpgrade
-from uvicorn.protocols.http.httptools_impl import (
-    STATUS_LINE,
-    HttpToolsProtocol,
-    RequestResponseCycle,
-)
+from httptools import HttpParserUpgrade
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from service.api.in_place import InPlaceLane
-
-# Beyond what browsers and proxies send; nginx and Apache take 8 KiB a line by default.
-LARGEST_HEAD = 64 * 2**10
+from service.processes.bounded import BoundedConnection
 
 # A request may be under way to a connection that is about to be closed for the end: more than
 # a round trip to most clients, and less than anyone waits for the end.
 _UNDER_WAY_S = 0.2
 
 
-class Connection(HttpToolsProtocol):
-    """Answers 400 and closes once a head is larger than ``LARGEST_HEAD`` and a read more."""
+class Connection(BoundedConnection):
+    """Offers requests to the lane, and overlooks upgrades."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._lane: InPlaceLane = self.app.state.in_place_lane
-        self._unfinished_bytes = 0  # since a head or a piece of a body was complete
         self._fields: list[tuple[bytes, bytes]] = []
         self._held: list[bytes] | None = None  # the body of a request that nobody has yet
         self._offered: bytes | None = None  # the head of an upgrade, as one without it
@@ -44,14 +35,6 @@ class Connection(HttpToolsProtocol):
         """Begin to wait for the first head."""
         super().connection_made(transport)
         self._in_place = self._lane.serves(self.server)
-        self.timeout_keep_alive_task = self.loop.call_later(
-            self.timeout_keep_alive, self.timeout_keep_alive_handler
-        )
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Forget everything; a timer would keep a connection that was reset."""
-        super().connection_lost(exc)
-        self._unset_keepalive_if_required()
 
     def shutdown(self) -> None:
         """Answer no more than what is asked, or is under way, and close."""
@@ -64,32 +47,20 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what one read of the socket brought."""
-        if self._unfinished_bytes > LARGEST_HEAD:
-            if not self.transport.is_closing():
-                self.send_400_response("The head of the request is too large.")
-            return
-        # What of it is complete is not known before it is parsed.
-        self._unfinished_bytes += len(data)
-        try:
-            self._feed(data)
-        except HttpParserError:
-            self._held = None
-            self.logger.warning("Invalid HTTP request received.")
-            self.send_400_response("Invalid HTTP request received.")
-        else:
-            if self._held is not None:  # more of it is to come
-                self._give_to_app()
+        super().data_received(data)
+        if self._held is not None:  # more of it is to come
+            self._give_to_app()
+
+    def refuse(self, error: Exception) -> None:
+        """Answer that the rest cannot be read; what is held of it is given to nobody."""
+        self._held = None
+        super().refuse(error)
 
     def on_headers_complete(self) -> None:
         """Begin with the body."""
-        self._unfinished_bytes = 0
-        # The parser obeys the last of several; whoever is in front of us may obey the first, and
-        # would take the rest of one body for a request of its own.
-        if [name for name, _ in self.headers].count(b"transfer-encoding") > 1:
-            raise HttpParserError
+        self.check_head()
         self._unset_keepalive_if_required()
-        # Whoever connects, to something behind us, offers nothing: uvicorn refuses the target.
-        if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
+        if self.parser.should_upgrade():
             self._offered = self._head_without_upgrade()
             return
         # What comes behind the body is no header of the request.
@@ -119,7 +90,7 @@ class Connection(HttpToolsProtocol):
             self._give_to_app()
         super().on_message_complete()
 
-    def _feed(self, data: bytes) -> None:
+    def feed(self, data: bytes) -> None:
         """Parse, and read each request that offers an upgrade once more, as one that does not."""
         try:
             self.parser.feed_data(data)
@@ -184,6 +155,8 @@ class _Reply:
     """The place of a cycle while the lane answers."""
 
     __slots__ = ("_connection", "disconnected", "keep_alive", "message_event", "response_complete")
+
+    more_body = False  # it came whole
 
     def __init__(self, connection: Connection, *, keep_alive: bool) -> None:
         self._connection = connection

@@ -34,10 +34,6 @@ log = structlog.get_logger()
 
 Announce = Callable[[str], None]
 
-# Longer than the minute that proxies keep an idle upstream connection: whoever closes first
-# must not be the side that may just be receiving a request.
-_KEEP_ALIVE_S = 75
-
 # How old another worker's gauges may be in a worker's answer.
 _PUBLISH_EVERY_S = 1
 
@@ -193,7 +189,7 @@ def _compose(
         proxy_headers=False,
         ws="none",
         backlog=BACKLOG,
-        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_keep_alive=math.ceil(settings.idle_timeout_s),
         timeout_graceful_shutdown=math.ceil(settings.grace_s),
         callback_notify=publish,
         timeout_notify=_PUBLISH_EVERY_S,

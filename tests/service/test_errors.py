@@ -80,6 +80,10 @@ REQUESTS: dict[str, tuple[str, str, dict[str, Any]]] = {
 # Those that need a server in a certain state have a test of their own below.
 STATES = {
     "body_timeout",
+    "malformed_request",  # and the next three: tests/security/test_connections.py
+    "target_too_long",
+    "head_too_large",
+    "too_many_connections",
     "control_plane_off",  # and the next: test_control_plane.py
     "load_failed",
     "queue_full",
@@ -209,11 +213,22 @@ async def test_a_body_that_stops_coming_answers_408(models: Path) -> None:
         yield b"{"
         await asyncio.Event().wait()
 
-    app = create_app(settings(models, request_timeout_s=0.05))
+    app = create_app(settings(models, body_timeout_s=0.05))
     async with running(app) as client:
         answer = await client.post(INFER, content=stalled())
     assert_shape(answer, errors.BodyTimeout)
     assert answer.headers["connection"] == "close"
+
+
+async def test_a_body_that_drips_answers_408_though_it_never_stops(models: Path) -> None:
+    async def dripping() -> AsyncIterator[bytes]:
+        while True:
+            yield b" "
+            await asyncio.sleep(0)
+
+    async with running(create_app(settings(models, body_timeout_s=0.05))) as client:
+        answer = await client.post(INFER, content=dripping())
+    assert_shape(answer, errors.BodyTimeout)
 
 
 async def test_a_request_to_a_server_that_is_closing_answers_503(tmp_path: Path) -> None:

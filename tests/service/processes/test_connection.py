@@ -13,7 +13,8 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from service.app import create_app
-from service.processes.connection import LARGEST_HEAD, Connection
+from service.processes.bounded import LARGEST_HEAD
+from service.processes.connection import Connection
 from tests.service import zoo
 from tests.service.apps import running, settings
 
@@ -107,14 +108,13 @@ class Served:
 
 
 @asynccontextmanager
-async def served(models: Path, keep_alive_s: int = 75, **choices: Any) -> AsyncIterator[Served]:
+async def served(models: Path, **choices: Any) -> AsyncIterator[Served]:
     app = create_app(settings(models, **choices))
     config = uvicorn.Config(
         app,
         log_config=None,
         proxy_headers=False,
         ws="none",
-        timeout_keep_alive=keep_alive_s,
     )
     config.load()
     async with running(app):
@@ -250,7 +250,7 @@ async def test_a_connection_without_a_request_is_closed_at_the_end(models: Path)
 
 @pytest.mark.parametrize("sent", [b"", b"POST /v2", post()[:40]])
 async def test_a_head_that_does_not_come_is_not_waited_for(models: Path, sent: bytes) -> None:
-    async with served(models, keep_alive_s=0) as serving:
+    async with served(models, idle_timeout_s=0.01) as serving:
         client = await serving.connect(sent)
         assert await client.rest() == b""
 
@@ -268,12 +268,56 @@ async def test_a_connection_that_was_reset_leaves_nothing_behind(models: Path) -
 
 
 async def test_a_connection_that_is_closed_meanwhile_spares_its_batch_mates(models: Path) -> None:
-    # Two requests, so that the first one's answer is for nobody, and something that is none.
+    # The other request waits behind the first one, and is never begun.
     async with served(models, max_queue_delay_ms=200) as serving:
-        closed = await serving.connect(post() * 2 + b"nothing\r\n\r\n")
+        closed = await serving.connect(post() * 2)
+        await serving.arrived()
+        closed.writer.transport.abort()
         mate = await serving.connect(post())
-        assert (await closed.rest()).startswith(b"HTTP/1.1 400 ")
         assert b"200 OK" in await mate.answers(DOUBLED)
+
+
+@pytest.mark.parametrize("url", [URL, f"{URL}?by=the-app"])
+async def test_what_cannot_be_read_takes_no_answer_from_what_came_before(
+    models: Path, url: str
+) -> None:
+    async with served(models, max_queue_delay_ms=20) as serving:
+        client = await serving.connect(post(url=url) * 2 + b"nothing\r\n\r\n")
+        answers = (await client.rest()).split(b"HTTP/1.1 ")
+    assert [answer[:3] for answer in answers[1:]] == [b"200", b"200", b"400"]
+    assert all(DOUBLED in answer for answer in answers[1:3])
+
+
+@pytest.mark.parametrize("before", [0, 1, 2])
+async def test_a_body_that_cannot_be_read_is_answered_behind_what_came_before(
+    models: Path, before: int
+) -> None:
+    head, _, _ = chunked().partition(b"\r\n\r\n")
+    async with served(models, max_queue_delay_ms=20) as serving:
+        client = await serving.connect(post() * before + head + b"\r\n\r\n1\r\n{\r\nnone\r\n")
+        answers = (await client.rest()).split(b"HTTP/1.1 ")
+    assert [answer[:3] for answer in answers[1:]] == [b"200"] * before + [b"400"]
+    assert b"malformed_request" in answers[-1]
+
+
+async def test_a_body_that_turns_bad_later_ends_the_request_it_belongs_to(models: Path) -> None:
+    head, _, _ = chunked().partition(b"\r\n\r\n")
+    async with served(models) as serving:
+        client = await serving.connect(head + b"\r\n\r\n1\r\n{\r\n")
+        await serving.arrived()
+        client.writer.write(b"none\r\n")
+        answer = await client.rest()
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
+async def test_a_client_that_takes_no_answers_is_let_go(models: Path) -> None:
+    async with served(models, idle_timeout_s=0.2) as serving:
+        client = await serving.connect()
+        client.writer.transport.pause_reading()
+        # More than the system's buffers of both ends hold.
+        client.writer.write(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 1000)
+        assert await serving.lost()
 
 
 async def test_requests_of_different_numbers_of_rows_have_one_answer(tmp_path: Path) -> None:
@@ -293,4 +337,4 @@ async def test_a_body_of_two_transfer_encodings_is_refused(models: Path) -> None
         client = await serving.connect(twice)
         answer = await client.rest()
     assert answer.startswith(b"HTTP/1.1 400 ")
-    assert answer.count(b"HTTP/1.1") == 1
+    assert answer.count(b"HTTP/1.1 4") == 1
