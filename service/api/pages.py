@@ -45,6 +45,6 @@ def _content_policy(html: str) -> str:
     digests = (hashlib.sha256(script.encode()).digest() for script in scripts)
     hashes = " ".join(f"'sha256-{base64.b64encode(each).decode()}'" for each in digests)
     return (
-        f"default-src 'self'; script-src 'self' {hashes}; style-src 'self' 'unsafe-inline';"
-        " img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
+        f"default-src 'none'; script-src 'self' {hashes}; style-src 'self'; img-src 'self' data:;"
+        " connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
     )
