@@ -24,6 +24,8 @@ from export.sources.onnx import external_files
 LOCK_FILE = "lock.json"
 PENDING_FILE = ".lock.json.pending"
 FORMAT_VERSION = 1
+# Bytes; the service reads no larger one. An entry takes 150: enough for 25,000 files.
+LARGEST = 4 * 2**20
 
 Files = dict[str, dict[str, Any]]
 """Hash and size of files by their paths in the repository."""
@@ -132,7 +134,7 @@ def _entry(data: bytes) -> dict[str, Any]:
 def _read(path: Path) -> Files:
     """The files that a lock names, none if there is no lock."""
     try:
-        document = json.loads(path.read_bytes())
+        document = json.loads(_bounded(path))
         versions = {FORMAT_VERSION: document["files"]}
         files = versions[document["format_version"]]
         return {str(name): dict(entry) for name, entry in files.items()}
@@ -142,6 +144,14 @@ def _read(path: Path) -> Files:
         raise ArtifactError(
             f"{path} cannot be read; foldserve-export lock {path.parent} writes the lock anew"
         ) from error
+
+
+def _bounded(path: Path) -> bytes:
+    with path.open("rb") as file:
+        text = file.read(LARGEST + 1)
+    if len(text) > LARGEST:
+        raise ValueError(f"more than {LARGEST} bytes")
+    return text
 
 
 def _record(repository: Path, files: Files) -> None:

@@ -19,13 +19,16 @@ from export.sources.original import ImageInput, Original
 from export.verify import Parity
 from export.wording import moves
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 KEY = "foldserve.manifest"
+# Characters; the service reads no longer one. A thousand batch norms take half a million.
+LONGEST = 4 * 2**20
 
 # What the outcome of a batch norm consists of, by the format that it was written in.
 OUTCOMES = {
     1: frozenset({"name", "outcome", "into", "reason"}),
     2: frozenset(field.name for field in fields(AffineOutcome)),
+    3: frozenset(field.name for field in fields(AffineOutcome)),
 }
 
 SEQUENCES = ("into", "through", "blocked_by")
@@ -42,6 +45,7 @@ def compose(
     report: FoldReport,
     decision: Decision,
     parity: Parity,
+    vector: Mapping[str, Any],
     precision: Mapping[str, Any] | None = None,
 ) -> Manifest:
     """The manifest of an artifact.
@@ -57,6 +61,7 @@ def compose(
         report: What became of its batch norms.
         decision: Which moves were taken.
         parity: What was measured.
+        vector: An input and what the artifact makes of it; see `export.vector`.
         precision: What narrower numbers cost, the fields of `precision` in the manifest.
 
     Raises:
@@ -79,14 +84,22 @@ def compose(
         "fold": _fold(report, decision),
         "precision": dict(precision) if precision is not None else None,
         "parity": asdict(parity),
+        "vector": dict(vector),
         "metrics": dict(original.metrics) if original.metrics is not None else None,
         "created_by": _created_by(original),
     }
 
 
 def attach(model: ir.Model, manifest: Manifest) -> None:
-    """Write a manifest into a model."""
-    model.metadata_props[KEY] = json.dumps(manifest, ensure_ascii=False, allow_nan=False)
+    """Write a manifest into a model.
+
+    Raises:
+        ArtifactError: It is longer than a service reads.
+    """
+    text = json.dumps(manifest, ensure_ascii=False, allow_nan=False)
+    if len(text) > LONGEST:
+        raise ArtifactError(f"the manifest has {len(text)} characters, more than {LONGEST}")
+    model.metadata_props[KEY] = text
 
 
 def read(model: ir.Model) -> Manifest | None:
@@ -98,6 +111,8 @@ def read(model: ir.Model) -> Manifest | None:
     text = model.metadata_props.get(KEY)
     if text is None:
         return None
+    if len(text) > LONGEST:
+        raise ArtifactError(f"the manifest is longer than {LONGEST} characters")
     try:
         manifest = json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from export import artifact, latency, lock, manifest, page, sources, verify
+from export import artifact, latency, lock, manifest, page, sources, vector, verify
 from export.artifact import Place
 from export.errors import ArtifactError, NothingFoldedError, UsageError
 from export.folding import Folded, FoldReport, Mode, Target, fold
@@ -119,6 +119,7 @@ def build(
     folded, report = result.model, result.report
     verify.check(measured)
     reduced = reduce_precision(folded, original, precision) if precision else None
+    model = reduced.model if reduced else folded
     described = manifest.compose(
         original,
         name=place.name,
@@ -126,9 +127,9 @@ def build(
         report=report,
         decision=result.decision,
         parity=measured,
+        vector=vector.compose(model, original, measured),
         precision=asdict(reduced.report) if reduced else None,
     )
-    model = reduced.model if reduced else folded
     manifest.attach(model, described)
     data = artifact.serialize(model)
     shown = page.compose(described, original.model, folded, result.latencies)

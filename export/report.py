@@ -127,14 +127,14 @@ def print_signature(console: Console, graph: Signature) -> None:
 
 
 def print_manifest(console: Console, manifest: Manifest) -> None:
-    """Print what an artifact says about itself, fold and parity apart."""
+    """Print what an artifact says about itself; fold, parity and its vector apart."""
     table = _table("manifest", "", "")
     for name, value in manifest.items():
         if name == "labels" and value is not None:
             table.add_row(
                 name, f"{len(value)}: {', '.join(value[:10])}{' …' if len(value) > 10 else ''}"
             )
-        elif isinstance(value, dict) and name not in {"fold", "parity"}:
+        elif isinstance(value, dict) and name not in {"fold", "parity", "vector"}:
             table.add_row(name, ", ".join(f"{key} {_number(item)}" for key, item in value.items()))
         elif not isinstance(value, dict):
             table.add_row(name, str(value))

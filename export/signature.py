@@ -84,14 +84,24 @@ def draw(
     """
     feeds = {}
     for tensor in inputs:
-        shape = _sizes(tensor, rows, row_shape)
+        shape = sizes(tensor, rows, row_shape)
         if math.prod(shape) > rows * LARGEST_INPUT:
             raise SourceError(f"input '{tensor.name}' is too large to draw: {list(shape)}")
         feeds[tensor.name] = _draw_one(tensor, shape, rng, value_range)
     return feeds
 
 
-def _sizes(tensor: Tensor, rows: int, row_shape: tuple[int, ...] | None) -> tuple[int, ...]:
+def sizes(tensor: Tensor, rows: int, row_shape: tuple[int, ...] | None) -> tuple[int, ...]:
+    """The sizes of an input to try a graph with.
+
+    Args:
+        tensor: The input.
+        rows: Size of a free first dimension.
+        row_shape: Shape without the first dimension, of a graph's only input.
+
+    Raises:
+        SourceError: A dimension is free and nothing says its size.
+    """
     if row_shape is not None:
         return (tensor.batch or rows, *row_shape)
     if tensor.shape is None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
 
-from service.artifact.manifest import ManifestV1, ManifestV2
+from service.artifact.manifest import ManifestV1, ManifestV2, ManifestV3
 
 State = Literal["loading", "ready", "failed", "unavailable"]
 Parameters = dict[str, str | float | bool]
@@ -92,7 +92,10 @@ class VersionDetail(VersionSummary):
     batched: bool | None = Field(description="Whether requests may share a run.")
     inputs: list[Tensor] | None
     outputs: list[Tensor] | None
-    manifest: Annotated[ManifestV1 | ManifestV2, Field(discriminator="format_version")] | None
+    manifest: (
+        Annotated[ManifestV1 | ManifestV2 | ManifestV3, Field(discriminator="format_version")]
+        | None
+    )
 
 
 class ModelDetail(Document):

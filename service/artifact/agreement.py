@@ -1,7 +1,8 @@
 """Holds what a manifest says against what its graph says."""
 
-from service.artifact.manifest import ImageInput, Manifest, Output, TensorInput
+from service.artifact.manifest import ImageInput, Manifest, ManifestV3, Output, TensorInput
 from service.artifact.signature import Dim, Signature, TensorSpec
+from service.artifact.vector import Vector
 from service.errors import ModelLoadError
 
 
@@ -15,6 +16,26 @@ def check_manifest(manifest: Manifest, signature: Signature) -> None:
         _check_input(manifest.input, signature)
     if manifest.output is not None:
         _check_output(manifest, manifest.output, signature)
+    if isinstance(manifest, ManifestV3):
+        _check_vector(manifest.vector, signature)
+
+
+def _check_vector(stated: Vector, signature: Signature) -> None:
+    for role, ours, theirs in (
+        ("inputs", stated.inputs, signature.inputs),
+        ("outputs", stated.outputs, signature.outputs),
+    ):
+        if sorted(one.name for one in ours) != sorted(one.name for one in theirs):
+            raise ModelLoadError(f"the vector's {role} are not the {role} of the graph")
+    for one in stated.inputs:
+        spec = signature.inputs_by_name[one.name]
+        if len(spec.shape) != len(one.shape) or not all(map(_fits, spec.shape, one.shape)):
+            raise ModelLoadError(
+                f"the vector's {one.name!r} is {list(one.shape)},"
+                f" the graph's input is {list(spec.wire_shape)}"
+            )
+        if spec.datatype == "BYTES":
+            raise ModelLoadError(f"the vector's {one.name!r} are texts, which no seed makes")
 
 
 def _check_input(stated: ImageInput | TensorInput, signature: Signature) -> None:

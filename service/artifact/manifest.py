@@ -10,11 +10,15 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
+from service.artifact.strict import Strict
+from service.artifact.vector import Vector
 from service.errors import ModelLoadError
 
 METADATA_KEY = "foldserve.manifest"
+# Characters. A thousand batch norms take half a million, 20,000 labels as many, the vector 300,000.
+LONGEST = 4 * 2**20
 
 # Pillow's filters by the manifest's names stand in service.preprocessing.
 ResizeFilter = Literal["nearest", "box", "bilinear", "bicubic", "lanczos"]
@@ -23,11 +27,7 @@ Size = Annotated[int, Field(ge=1, le=16384)]
 Count = Annotated[int, Field(ge=0)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class ImageInput(_Strict):
+class ImageInput(Strict):
     """An input that is an image: raw values, scaling is inside the graph.
 
     NCHW is float32, channels first; NHWC is the pixels as they are decoded, uint8, channels last.
@@ -63,7 +63,7 @@ class ImageInputV1(ImageInput):
     layout: Literal["NCHW"]
 
 
-class TensorInput(_Strict):
+class TensorInput(Strict):
     """An input that is a plain tensor."""
 
     name: str
@@ -71,14 +71,14 @@ class TensorInput(_Strict):
     value_range: tuple[float, float] | None
 
 
-class Output(_Strict):
+class Output(Strict):
     """What the first output means."""
 
     name: str
     kind: Literal["logits", "probabilities", "tensor"]
 
 
-class Source(_Strict):
+class Source(Strict):
     """What the artifact was made from."""
 
     kind: Literal["checkpoint", "onnx", "torch", "keras"]
@@ -86,7 +86,7 @@ class Source(_Strict):
     sha256: str | None
 
 
-class FoldedNode(_Strict):
+class FoldedNode(Strict):
     """What became of one batch norm, or of one chain of operators that is an affine like it."""
 
     name: str
@@ -100,7 +100,7 @@ class FoldedNode(_Strict):
     blocked_by: tuple[str, ...]
 
 
-class FoldedNodeV1(_Strict):
+class FoldedNodeV1(Strict):
     """The outcome of one batch norm, as format 1 knows it."""
 
     name: str
@@ -109,7 +109,7 @@ class FoldedNodeV1(_Strict):
     reason: str | None
 
 
-class FoldV1(_Strict):
+class FoldV1(Strict):
     """How many batch norms there were and are left, and what became of each, in format 1."""
 
     bn_before: Count
@@ -117,7 +117,7 @@ class FoldV1(_Strict):
     nodes: tuple[FoldedNodeV1, ...]
 
 
-class Fold(_Strict):
+class Fold(Strict):
     """Which moves were taken, what they left, and what became of every batch norm and affine."""
 
     mode: Literal["safe", "fast", "all"]
@@ -130,7 +130,7 @@ class Fold(_Strict):
     nodes: tuple[FoldedNode, ...]
 
 
-class Precision(_Strict):
+class Precision(Strict):
     """The numbers that the graph computes with, where they are narrower than the source's."""
 
     kind: Literal["fp16", "int8"]
@@ -144,7 +144,7 @@ class Precision(_Strict):
     size_after: Count
 
 
-class ParityV1(_Strict):
+class ParityV1(Strict):
     """The errors measured at export against a reference of higher precision."""
 
     reference: str
@@ -163,7 +163,7 @@ class Parity(ParityV1):
     error_ratio: float | None
 
 
-class Metrics(_Strict):
+class Metrics(Strict):
     """The accuracy on the held-out split."""
 
     accuracy: float
@@ -171,8 +171,12 @@ class Metrics(_Strict):
     split: str
 
 
-class Manifest(_Strict):
-    """What the graph alone cannot say, in the words of the format that it was written in."""
+class Manifest(Strict):
+    """What the graph alone cannot say, in the words of the format that it was written in.
+
+    ``name`` and ``version`` are those of the build. A model answers by the folders that it lies
+    in: to copy it to another name or version is a plain way of deploying it.
+    """
 
     format_version: int
     name: str
@@ -204,7 +208,7 @@ class ManifestV1(Manifest):
 
 
 class ManifestV2(Manifest):
-    """Format 2, the one that is written today."""
+    """Format 2: without a vector, so that nothing shows what it computes elsewhere."""
 
     format_version: Literal[2]
     input: Annotated[ImageInput | TensorInput, Field(discriminator="kind")] | None
@@ -213,7 +217,20 @@ class ManifestV2(Manifest):
     precision: Precision | None
 
 
-_FORMATS: Mapping[int, type[Manifest]] = MappingProxyType({1: ManifestV1, 2: ManifestV2})
+class ManifestV3(Manifest):
+    """Format 3, the one that is written today."""
+
+    format_version: Literal[3]
+    input: Annotated[ImageInput | TensorInput, Field(discriminator="kind")] | None
+    fold: Fold
+    parity: Parity
+    precision: Precision | None
+    vector: Vector
+
+
+_FORMATS: Mapping[int, type[Manifest]] = MappingProxyType(
+    {1: ManifestV1, 2: ManifestV2, 3: ManifestV3}
+)
 
 
 def read_manifest(text: str) -> Manifest:
@@ -222,6 +239,8 @@ def read_manifest(text: str) -> Manifest:
     Raises:
         ModelLoadError: not JSON, an unknown format version, or a field that is not as stated.
     """
+    if len(text) > LONGEST:
+        raise ModelLoadError(f"the manifest is longer than {LONGEST} characters")
     try:
         document: Any = json.loads(text)
     except (ValueError, RecursionError):

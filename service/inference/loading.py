@@ -8,17 +8,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+
 from service.artifact.files import check_unchanged, files_of_model
 from service.artifact.lock import check_locked
 from service.batching.batcher import Limits
 from service.errors import ModelLoadError
 from service.images.decoding import Decoder
 from service.inference.model import Model, RunOptions
+from service.inference.parity import check_parity
 from service.inference.predictor import Predictor
 from service.inference.warm_up import FirstRuns, warm_up
 from service.machine.memory import give_back
 from service.settings import Settings
 from service.telemetry.metrics import ModelMetrics
+
+_log = structlog.get_logger()
 
 OpenModel = Callable[[Path, RunOptions], Model]
 
@@ -63,6 +68,7 @@ def load(path: Path, options: RunOptions, settings: Settings, open_model: OpenMo
         if settings.warm_up
         else FirstRuns(model.signature.batches)
     )
+    _check_parity(path, model)
     give_back()
     return Loaded(model, told.batches, told.in_place, _ms(told.row_s), _ms(told.batch_s))
 
@@ -116,6 +122,17 @@ def _checked(path: Path, options: RunOptions, settings: Settings, open_model: Op
         model.terminate()
         raise
     return model
+
+
+def _check_parity(path: Path, model: Model) -> None:
+    try:
+        was_checked = check_parity(model)
+    except ModelLoadError:
+        model.terminate()
+        raise
+    if not was_checked:
+        version, name = path.parent.name, path.parents[1].name
+        _log.info("the model carries no parity vector", model=name, version=version)
 
 
 def _ms(seconds: float | None) -> float | None:

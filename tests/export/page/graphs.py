@@ -63,7 +63,7 @@ def manifest(outcomes: Sequence[AffineOutcome], **changes: Any) -> Manifest:
         "tolerance": 1e-5,
     }
     return {
-        "format_version": 2,
+        "format_version": 3,
         "name": "gated",
         "version": 7,
         "fold": fold,
