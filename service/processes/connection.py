@@ -8,7 +8,7 @@
 
 from typing import Any
 
-from httptools import HttpParserUpgrade
+from httptools import HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from service.api.in_place import InPlaceLane
@@ -100,6 +100,9 @@ class Connection(BoundedConnection):
     def _feed_once_more(self, behind: memoryview | None) -> None:
         while behind is not None:  # a loop, since each request that waits may be such a one
             head, self._offered = self._offered, None
+            # A new one: one whose request was to be the last of its connection reads no more.
+            self.parser = HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
             try:
                 self.parser.feed_data(head or b"")
                 self.parser.feed_data(behind)

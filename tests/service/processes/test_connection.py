@@ -153,6 +153,18 @@ async def test_an_offered_upgrade_costs_no_body(models: Path, cut: int) -> None:
     assert answers.count(b"HTTP/1.1 ") == 2
 
 
+@pytest.mark.parametrize("tokens", ["close, Upgrade", "Upgrade, close"])
+async def test_an_upgrade_offered_with_the_last_request_is_answered(
+    models: Path, tokens: str
+) -> None:
+    async with served(models) as serving:
+        client = await serving.connect(post(f"Connection: {tokens}", "Upgrade: websocket"))
+        answer = await client.rest()
+    assert answer.startswith(b"HTTP/1.1 200 OK")
+    assert DOUBLED in answer
+    assert b"connection: close" in answer
+
+
 async def test_many_offered_upgrades_behind_one_another_are_overlooked(models: Path) -> None:
     one = b"GET /v2/health/live HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
     async with served(models) as serving:
