@@ -41,7 +41,9 @@ def blocking(client: Any) -> Document:
         "refused": done(lambda: client.infer(MODEL, given())),
         "loaded": done(lambda: client.load_model(MODEL)),
         "back": client.is_model_ready(MODEL),
-        "other configuration": done(lambda: client.load_model(MODEL, config='{"max_batch_size": 1}')),
+        "other configuration": done(
+            lambda: client.load_model(MODEL, config='{"max_batch_size": 1}')
+        ),
         "unknown": done(lambda: client.load_model("nothing")),
         "shared memory": done(client.get_system_shared_memory_status),
     }
