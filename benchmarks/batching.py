@@ -23,7 +23,8 @@ import uvloop
 from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks.rounds import measured, ratio
-from service.batching.batcher import Batcher, Limits
+from service.batching.admission import Limits
+from service.batching.batcher import Batcher
 from service.inference.assembly import run_together
 from service.inference.model import Model, RunOptions, open_model
 from service.inference.sample_inputs import random_rows

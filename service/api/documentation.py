@@ -29,6 +29,7 @@ from service.errors import (
     ModelNotReady,
     NotReady,
     OutputNotFinite,
+    Overloaded,
     QueueFull,
     ServiceError,
     ShuttingDown,
@@ -42,7 +43,7 @@ Endpoint = Any  # FastAPI takes any callable
 LOOK_UP = (ModelNotFound, VersionNotFound, ModelNotReady, NotReady)
 READ_BODY = (BodyTooLarge, BodyTimeout, UnsupportedEncoding, InvalidEncoding)
 DECODE = (InvalidImage, UnsupportedImage, ImageTooLarge)
-RUN = (QueueFull, InferenceFailed, OutputNotFinite, ShuttingDown, DeadlineExceeded)
+RUN = (QueueFull, Overloaded, InferenceFailed, OutputNotFinite, ShuttingDown, DeadlineExceeded)
 _REFERENCE = "#/components/schemas/{model}"
 _TEXT = {"schema": {"type": "string"}}
 _PARAMETERS = {

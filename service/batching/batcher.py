@@ -12,6 +12,7 @@ the next batch. On both,
 
 - a call on an idle server runs at once; it lingers only if ``max_queue_delay_s`` says so;
 - rows, not calls, count against ``max_batch_size`` and ``max_queue_size``;
+- a call that would be late, by the pace of the runs so far, is refused at once (`admission.py`);
 - a call with more rows than ``max_batch_size`` is refused, never split: one call is one run;
 - only items of equal ``key`` share a run; the oldest waiting item decides which;
 - a call that is cancelled or past its deadline leaves the queue at once and costs no run;
@@ -26,35 +27,18 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from typing import Generic
 
+from service.batching.admission import Admission, Limits
 from service.batching.alarm import Alarm
 from service.batching.runners import Item, Outcome, Result, Run, Runners, attempt
 from service.batching.waiting import Answered, Call, Promise, Waiting
-from service.errors import BatchTooLarge, QueueFull, ShuttingDown
+from service.errors import ShuttingDown
 
 # Batches that are run in place one after the other, without a turn for the rest of the loop:
 # so long that a turn, some 10 microseconds, is no price, and so short that nobody notices.
 _TURN_S = 1e-3
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How far a batcher goes.
-
-    Args:
-        max_batch_size: rows of one run.
-        max_queue_size: rows that may wait.
-        max_queue_delay_s: seconds that the oldest call may wait for the batch to fill.
-        runners: runs at once, where they are not in place.
-    """
-
-    max_batch_size: int
-    max_queue_size: int
-    max_queue_delay_s: float = 0.0
-    runners: int = 1
 
 
 class Batcher(Generic[Item, Result]):
@@ -83,6 +67,7 @@ class Batcher(Generic[Item, Result]):
         self._suspects: deque[Call[Item, Result]] = deque()  # of failed runs, each to run alone
         self._running: list[list[Call[Item, Result]]] = []
         self._runners: Runners[Result] | None = None if in_place else Runners(limits.runners)
+        self._admission = Admission(limits, 1 if in_place else limits.runners)
         self._closed = False
         self._drained = asyncio.Event()
         self._flush_is_due = False
@@ -108,6 +93,7 @@ class Batcher(Generic[Item, Result]):
         Raises:
             BatchTooLarge: more rows than one run takes.
             QueueFull: no place; refused at once.
+            Overloaded: it would not be answered in time; likewise.
             ShuttingDown: the batcher was closed.
             DeadlineExceeded: not answered in time.
             Exception: what ``run`` raised for this item.
@@ -143,7 +129,7 @@ class Batcher(Generic[Item, Result]):
             deadline: likewise.
 
         Raises:
-            BatchTooLarge, QueueFull, ShuttingDown: not admitted.
+            BatchTooLarge, QueueFull, Overloaded, ShuttingDown: not admitted.
         """
         self._admit(item, rows, key, deadline, answer)
 
@@ -185,13 +171,13 @@ class Batcher(Generic[Item, Result]):
     ) -> Call[Item, Result]:
         if self._closed:
             raise ShuttingDown("the server is shutting down")
-        limits = self._limits
         rows = rows or 1
-        if rows > limits.max_batch_size:
-            raise BatchTooLarge(f"the request has {rows} rows, a run takes {limits.max_batch_size}")
-        if self._waiting.rows + rows > limits.max_queue_size:
-            raise QueueFull(f"{self._waiting.rows} rows are waiting; try again later")
-        call = Call(item, rows, key, answer, time.monotonic(), deadline)
+        self._admission.check_size(rows)
+        now = time.monotonic()
+        if self._waiting or self._running or self._suspects:  # else it runs at once
+            waiting = self._waiting.rows + sum(call.rows for call in self._suspects)
+            self._admission.check_wait(rows, waiting, len(self._running), deadline - now)
+        call = Call(item, rows, key, answer, now, deadline)
         self._waiting.add(call)
         self._deadlines.by(deadline)
         if not self._flush_is_due:
@@ -253,8 +239,10 @@ class Batcher(Generic[Item, Result]):
     def _deliver(self, batch: list[Call[Item, Result]], outcome: Outcome[Result]) -> None:
         """Give each call its result; those of a failed run get another, each alone."""
         results, error, began, ended = outcome
-        self._on_run(sum([call.rows for call in batch]), ended - began)
+        rows = sum([call.rows for call in batch])
+        self._on_run(rows, ended - began)
         if error is None:
+            self._admission.learn(rows, ended - began)
             for call, result in zip(batch, results, strict=True):
                 if not call.answer.done():
                     call.answer.set_result(Answered(result, began - call.since, ended - began))

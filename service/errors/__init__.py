@@ -36,6 +36,7 @@
         │   └── VersionNotFound          404  version_not_found
         ├── CapacityError             not now
         │   ├── QueueFull                429  queue_full
+        │   ├── Overloaded               429  overloaded
         │   ├── ModelNotReady            503  model_not_ready
         │   ├── NotReady                 503  not_ready
         │   ├── ShuttingDown             503  shutting_down
@@ -93,6 +94,7 @@ from service.errors.capacity import (
     DeadlineExceeded,
     ModelNotReady,
     NotReady,
+    Overloaded,
     QueueFull,
     ShuttingDown,
     TooManyConnections,
@@ -141,6 +143,7 @@ __all__ = [
     "NotLocal",
     "NotReady",
     "OutputNotFinite",
+    "Overloaded",
     "QueueFull",
     "RateLimited",
     "RoutingError",

@@ -14,6 +14,13 @@ class QueueFull(TryLater, CapacityError):
     status = 429
 
 
+class Overloaded(TryLater, CapacityError):
+    """So much waits that the request would be late; it was refused at once."""
+
+    code = "overloaded"
+    status = 429
+
+
 class ModelNotReady(CapacityError):
     """The model is in the repository and cannot answer now."""
 

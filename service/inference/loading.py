@@ -12,7 +12,7 @@ import structlog
 
 from service.artifact.files import check_unchanged, files_of_model
 from service.artifact.lock import check_locked
-from service.batching.batcher import Limits
+from service.batching.admission import Limits
 from service.errors import ModelLoadError
 from service.images.decoding import Decoder
 from service.inference.model import Model, RunOptions

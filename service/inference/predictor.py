@@ -15,7 +15,8 @@ import numpy as np
 
 from service.artifact.manifest import ImageInput
 from service.artifact.signature import Array, Tensors, TensorSpec
-from service.batching.batcher import Batcher, Limits
+from service.batching.admission import Limits
+from service.batching.batcher import Batcher
 from service.batching.waiting import Answered, Promise
 from service.errors import BatchTooLarge, InvalidTensor, ModelTakesNoImages
 from service.images.decoding import Decoder

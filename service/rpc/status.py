@@ -21,6 +21,7 @@ _CODES: Mapping[type[Exception], StatusCode] = MappingProxyType(
         errors.RoutingError: StatusCode.NOT_FOUND,
         errors.CapacityError: StatusCode.UNAVAILABLE,
         errors.QueueFull: StatusCode.RESOURCE_EXHAUSTED,
+        errors.Overloaded: StatusCode.RESOURCE_EXHAUSTED,
         errors.DeadlineExceeded: StatusCode.DEADLINE_EXCEEDED,
         errors.RunError: StatusCode.INTERNAL,
         errors.ControlPlaneOff: StatusCode.PERMISSION_DENIED,

@@ -1,6 +1,7 @@
 """Models that a test holds, fails and lets go."""
 
 import threading
+import time
 from collections.abc import Mapping
 
 import numpy as np
@@ -42,3 +43,15 @@ class FakeModel:
     def terminate(self) -> None:
         self.terminated = True
         self.go.set()
+
+
+class LeapingClock:
+    """Stands in for the module ``time`` of the runs, so that each lasts so many seconds more."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._calls = 0
+
+    def monotonic(self) -> float:
+        self._calls += 1
+        return time.monotonic() + self._calls * self._seconds

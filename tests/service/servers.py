@@ -21,7 +21,6 @@ class Server:
 
     process: "subprocess.Popen[str]"
     greeting: str
-    example: str
     more: list[str] = field(default_factory=list)
 
     @property
@@ -31,6 +30,11 @@ class Server:
     @property
     def port(self) -> int:
         return int(found(r":(\d+)$", self.url))
+
+    @property
+    def example(self) -> str:
+        """A request to paste, where a model takes images."""
+        return self.told(r"^Try: (.+)$")
 
     @property
     def grpc(self) -> str:
@@ -47,7 +51,7 @@ class Server:
         return self.told(r"^Control over gRPC: (\S+)$")
 
     def told(self, pattern: str) -> str:
-        """What one of the lines says that come behind the example."""
+        """What one of the lines says that come behind the greeting."""
         assert self.process.stdout is not None
         while not any(re.search(pattern, line) for line in self.more):
             line = self.process.stdout.readline()
@@ -91,7 +95,7 @@ def server(models: Path, **choices: object) -> Iterator[Server]:
     with command(models, **choices) as process:
         try:
             assert process.stdout is not None
-            yield Server(process, process.stdout.readline(), process.stdout.readline())
+            yield Server(process, process.stdout.readline())
         finally:
             with suppress(ProcessLookupError):
                 process.kill()

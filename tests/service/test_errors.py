@@ -1,6 +1,7 @@
 """Every error code over HTTP, in the shape of its path."""
 
 import asyncio
+import math
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -13,9 +14,10 @@ from fastapi import FastAPI
 from service import errors
 from service.api.problems import protocol, title
 from service.app import create_app
+from service.batching import runners
 from tests.service import zoo
 from tests.service.apps import client_of, running, service_of, settings
-from tests.service.fakes import FakeModel
+from tests.service.fakes import FakeModel, LeapingClock
 from tests.service.pictures import grey
 
 pytestmark = pytest.mark.anyio
@@ -87,6 +89,7 @@ STATES = {
     "control_plane_off",  # and the next: test_control_plane.py
     "load_failed",
     "queue_full",
+    "overloaded",
     "not_ready",
     "shutting_down",
     "deadline_exceeded",
@@ -198,6 +201,26 @@ async def test_a_full_queue_answers_429_at_once_and_says_when_to_come_back(tmp_p
     assert_shape(refused, errors.QueueFull)
     assert refused.headers["retry-after"] == "1"
     assert [each.status_code for each in answers] == [200, 200]
+
+
+async def test_what_would_be_late_answers_429_at_once_and_says_when_to_come_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runners, "time", LeapingClock(10.0))  # each run takes ten seconds
+    app, model = held_app(tmp_path, max_batch_size=1, request_timeout_s=9.0)
+    async with running(app) as client:
+        model.go.set()
+        assert (await infer(client)).status_code == 200
+        await asyncio.to_thread(model.began.acquire)
+        model.go.clear()
+        first = asyncio.ensure_future(infer(client))
+        await asyncio.to_thread(model.began.acquire)
+        refused = await infer(client)
+        model.go.set()
+        assert (await first).status_code == 200
+    assert_shape(refused, errors.Overloaded)
+    # Half of the run under way and its own, less the time that it may wait itself.
+    assert refused.headers["retry-after"] == str(math.ceil(5 + 10 - 0.8 * 9))
 
 
 async def test_a_request_past_its_deadline_answers_504(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Small models made with onnx.helper, and repositories of them."""
 
+import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -237,4 +238,21 @@ def endless() -> onnx.ModelProto:
         [info("x", (1,))],
         [info("y", (1,))],
         [constant("times", 2**62, np.int64), constant("always", True, np.bool_)],
+    )
+
+
+def mill(width: int = 1024, turns: int = 150) -> onnx.ModelProto:
+    """y = x, by as many products with the identity as make a run last some 20 milliseconds.
+
+    A run of several rows lasts little longer than one of a single row, as with most networks.
+    """
+    names = ["x", *(f"x{i}" for i in range(1, turns)), "y"]
+    return graph_model(
+        [
+            helper.make_node("MatMul", [before, "identity"], [after])
+            for before, after in itertools.pairwise(names)
+        ],
+        [info("x", ("batch", width))],
+        [info("y", ("batch", width))],
+        [constant("identity", np.eye(width))],
     )

@@ -6,13 +6,16 @@ In place a run holds up the loop, so what "happens meanwhile" is done from insid
 import asyncio
 import math
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
-from service.batching.batcher import Batcher, Limits
+from service.batching import runners
+from service.batching.admission import Limits
+from service.batching.batcher import Batcher
 from service.batching.waiting import Answered
 from service.errors import (
     BatchTooLarge,
@@ -21,7 +24,7 @@ from service.errors import (
     QueueFull,
     ShuttingDown,
 )
-from tests.service.fakes import PATIENCE_S
+from tests.service.fakes import PATIENCE_S, LeapingClock
 
 pytestmark = pytest.mark.anyio
 
@@ -593,3 +596,23 @@ async def test_calls_cancelled_at_many_points_leave_nothing_in_the_queue(in_plac
         assert len(answered) + len(gone) == 100
         assert len(answered) >= 66
         assert batcher.waiting_rows == 0
+
+
+async def test_what_would_be_late_behind_others_is_refused_and_an_idle_server_takes_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(runners, "time", LeapingClock(10.0))  # each run takes ten seconds
+    runner = Runner()
+    async with batching(runner, max_batch_size=1) as batcher:
+        assert await outcome(call(batcher, 1)) == 10
+        runner.held = True
+        soon = time.monotonic() + 9.0
+        first = call(batcher, 2, deadline=soon)
+        await runner.began()
+        assert await outcome(call(batcher, 3, deadline=soon)) == "Overloaded"
+        patient = call(batcher, 4, deadline=soon + 100)
+        await turn()
+        assert batcher.waiting_rows == 1
+        runner.end(hold_the_next=False)
+        assert [await outcome(each) for each in (first, patient)] == [20, 40]
+    assert runner.batches == [[1], [2], [4]]

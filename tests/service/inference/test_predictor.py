@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from service.artifact.signature import Signature, TensorSpec
-from service.batching.batcher import Limits
+from service.batching.admission import Limits
 from service.errors import (
     BatchTooLarge,
     DeadlineExceeded,

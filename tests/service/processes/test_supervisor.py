@@ -142,7 +142,7 @@ def test_an_interrupt_of_the_whole_group_is_one_order_to_end(models: Path) -> No
     with command(models, WORKERS=2) as process:
         try:
             assert process.stdout is not None
-            running = Server(process, process.stdout.readline(), process.stdout.readline())
+            running = Server(process, process.stdout.readline())
             with socket.create_connection(("127.0.0.1", running.port), PATIENCE_S) as connection:
                 connection.sendall(f"{HEAD}Expect: 100-continue\r\n\r\n".encode())
                 assert connection.recv(65536).startswith(b"HTTP/1.1 100 ")

@@ -6,7 +6,7 @@ import grpc  # type: ignore[import-untyped]  # it has no types
 import pytest
 
 from service.rpc.messages import SERVICE, protocol
-from tests.service.servers import found, refused, server, taken_port
+from tests.service.servers import refused, server, taken_port
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -24,9 +24,7 @@ def test_a_taken_port_is_told_in_one_line(models: Path, workers: int) -> None:
 def test_the_greeting_names_an_address_that_answers(models: Path, host: str, workers: int) -> None:
     messages = protocol().messages
     with server(models, HOST=host, GRPC_PORT=0, WORKERS=workers) as process:
-        assert process.process.stdout is not None
-        address = found(r"^gRPC: (\S+)$", process.process.stdout.readline())
-        with grpc.insecure_channel(address) as channel:
+        with grpc.insecure_channel(process.grpc) as channel:
             call = channel.unary_unary(
                 f"/{SERVICE}/ServerReady",
                 response_deserializer=messages.ServerReadyResponse.FromString,

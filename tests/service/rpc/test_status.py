@@ -20,7 +20,7 @@ EXPECTED = {
         errors.ModelTakesNoImages,
     ),
     StatusCode.NOT_FOUND: (errors.ModelNotFound, errors.VersionNotFound),
-    StatusCode.RESOURCE_EXHAUSTED: (errors.QueueFull, errors.BodyTooLarge),
+    StatusCode.RESOURCE_EXHAUSTED: (errors.QueueFull, errors.Overloaded, errors.BodyTooLarge),
     StatusCode.UNAVAILABLE: (errors.ModelNotReady, errors.NotReady, errors.ShuttingDown),
     StatusCode.DEADLINE_EXCEEDED: (errors.DeadlineExceeded,),
     StatusCode.PERMISSION_DENIED: (errors.ControlPlaneOff,),
