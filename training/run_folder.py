@@ -2,7 +2,7 @@
 
 import fcntl
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,8 @@ class RunFolder:
 
     Attributes:
         path: The folder.
-        checkpoint: The result; written last, so where it is, the run has finished.
+        checkpoint: The result, written last. A run that begins anew leaves the one before until
+            then.
         state: Where the run stands; the end of every epoch replaces it.
         metrics: One JSON object a line: every epoch, then the held-out result.
         curves: Loss and accuracy by epoch.
@@ -39,11 +40,13 @@ class RunFolder:
         self.confusion = path / "confusion.png"
         self.samples = path / "samples.npz"
         self._config = path / "config.json"
+        # There as long as the checkpoint is of an earlier run.
+        self._unfinished = path / ".unfinished"
 
     @property
     def finished(self) -> bool:
         """Whether the run has ended with a checkpoint."""
-        return self.checkpoint.is_file()
+        return self.checkpoint.is_file() and not self._unfinished.exists()
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
@@ -85,9 +88,10 @@ class RunFolder:
 
         Args:
             config: What is to be trained.
-            fresh: Remove what an earlier run left.
+            fresh: Remove what an earlier run left, but for its results.
         """
         if fresh:
+            atomic.write(self._unfinished, b"")
             self._clear()
         noted = json.dumps(config.model_dump(mode="json"), indent=2) + "\n"
         atomic.write(self._config, noted.encode())
@@ -97,11 +101,19 @@ class RunFolder:
         lines = "".join(json.dumps(row) + "\n" for row in rows)
         atomic.write(self.metrics, lines.encode())
 
+    def finish(self, write: Callable[[Path], None]) -> None:
+        """Write the checkpoint, and note that it is this run's.
+
+        Args:
+            write: Writes it whole to a path.
+        """
+        write(self.checkpoint)
+        self._unfinished.unlink(missing_ok=True)
+
     def _clear(self) -> None:
-        # Only what a run writes: the folder may hold somebody's notes.
-        named = [self.checkpoint, self.state, self.metrics, self.curves, self.confusion]
-        named += [self.samples, self._config]
-        for path in [*named, *self.path.glob("events.out.tfevents.*")]:
+        # Only what a run writes: the folder may hold somebody's notes. What it ends with, the
+        # checkpoint and what lies beside it, is replaced in the end: until then there is a result.
+        for path in [self.state, self.metrics, *self.path.glob("events.out.tfevents.*")]:
             path.unlink(missing_ok=True)
 
 

@@ -193,4 +193,4 @@ def _finish(
             "split": "test",
         },
     )
-    checkpoints.save(run.folder.checkpoint, written)
+    run.folder.finish(lambda path: checkpoints.save(path, written))
