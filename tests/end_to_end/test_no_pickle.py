@@ -55,6 +55,25 @@ async def ask():
 asyncio.run(ask())
 """
 
+WRITERS = (
+    """
+import sys
+import torch
+from tests.export.networks import small
+example = (torch.zeros(2, 3, 8, 8),)
+free = ({0: torch.export.Dim("batch")},)
+program = torch.export.export(small().eval(), example, dynamic_shapes=free)
+torch.export.save(program, sys.argv[1] + "/program.pt2")
+""",
+    """
+import os, sys
+os.environ["KERAS_BACKEND"] = "torch"
+import keras
+layers = [keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3), keras.layers.BatchNormalization()]
+keras.Sequential([*layers, keras.layers.ReLU()]).save(sys.argv[1] + "/network.keras")
+""",
+)
+
 
 def run(root: Path, script: str, *arguments: object) -> None:
     done = subprocess.run(
@@ -79,6 +98,32 @@ def run(root: Path, script: str, *arguments: object) -> None:
 )
 def test_export_unpickles_nothing(root: Path, tmp_path: Path, source: tuple[str, ...]) -> None:
     run(root, EXPORT, "build", *source, "--name", "m", "--output", tmp_path, "--samples", 2)
+    run(root, EXPORT, "inspect", tmp_path / "m" / "1" / "model.onnx")
+
+
+@pytest.fixture(scope="module")
+def files(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A `.pt2` program and a `.keras` file; to write them, their libraries may pickle."""
+    folder = tmp_path_factory.mktemp("files")
+    for script in WRITERS:
+        done = subprocess.run(
+            [sys.executable, "-c", script, str(folder)],
+            cwd=root,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+    return folder
+
+
+@pytest.mark.parametrize("name", ["program.pt2", "network.keras"])
+def test_export_of_others_archives_unpickles_nothing(
+    root: Path, tmp_path: Path, files: Path, name: str
+) -> None:
+    given = ("--name", "m", "--output", tmp_path, "--samples", 2)
+    run(root, EXPORT, "build", files / name, *given)
     run(root, EXPORT, "inspect", tmp_path / "m" / "1" / "model.onnx")
 
 
