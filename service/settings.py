@@ -122,6 +122,23 @@ class Settings(BaseSettings):
         allow_inf_nan=False,
         description="Seconds from a request's admission to its answer.",
     )
+    # A run that takes longer than its requests have is of no use to any of them.
+    run_timeout_s: float = Field(
+        default=30.0,
+        gt=0,
+        le=3600,
+        allow_inf_nan=False,
+        description="Seconds of one run of a model; a longer one is ended, and its requests fail.",
+    )
+    # Far more than anything may hold up an event loop, which runs models of some milliseconds
+    # itself: such a run was of no use to anybody after `request_timeout_s`, of which this is twice.
+    worker_timeout_s: float = Field(
+        default=60.0,
+        ge=5,
+        le=86_400,
+        allow_inf_nan=False,
+        description="Seconds without a sign of life after which one of several workers is killed.",
+    )
     # Longer than the minute that proxies keep an idle upstream connection: whoever closes first
     # must not be the side that may just be receiving a request.
     idle_timeout_s: float = Field(
@@ -210,6 +227,14 @@ class Settings(BaseSettings):
     def _queue_holds_a_batch(self) -> Self:
         if self.max_queue_size < self.max_batch_size:
             raise ValueError("max_queue_size is smaller than max_batch_size, no batch could fill")
+        return self
+
+    @model_validator(mode="after")
+    def _a_run_ends_before_its_worker(self) -> Self:
+        if self.worker_timeout_s <= self.run_timeout_s:
+            raise ValueError(
+                "worker_timeout_s must be longer than run_timeout_s: a run may hold up its worker"
+            )
         return self
 
     @model_validator(mode="after")

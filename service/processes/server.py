@@ -24,6 +24,7 @@ from service.machine.plan import Plan, plan_alone
 from service.processes.greeting import greeting
 from service.processes.link import Link
 from service.processes.listeners import BACKLOG, control_port, grpc_ports, listeners
+from service.processes.watch import BEAT_S
 from service.repository.hub import Hub
 from service.settings import Settings
 from service.telemetry.board import Phase
@@ -123,11 +124,17 @@ class _Server(uvicorn.Server):
         self._loop = asyncio.get_running_loop()
         if self._link is not None:
             self._link.listen(self._end)
+            self._beat()
         await super().startup(sockets)
         settle()
         if not self.should_exit:
             for listener in (sockets or [])[:1]:  # behind it is the one of control
                 self._on_ready(list(greeting(self.service, listener.getsockname()[:2])))
+
+    def _beat(self) -> None:
+        """Tell the process above each second that the loop goes round."""
+        self.service.metrics.slot.beat()
+        asyncio.get_running_loop().call_later(BEAT_S, self._beat)
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:

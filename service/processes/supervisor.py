@@ -1,7 +1,7 @@
 """Several workers behind one port, and the process above them.
 
 The process above binds the sockets, forks the workers, and from then on starts a worker anew
-that dies, passes stops and commands on, and serves nothing itself. What it has loaded the
+that dies or hangs, passes stops and commands on, and serves nothing itself. What it has loaded the
 workers share until they write to it: a fifth less memory, and a worker is there at once. It
 may load whatever starts no thread, since a fork takes only one along. The line to each worker
 is a pair of sockets, one message of JSON a line: whichever side dies, the other reads the end.
@@ -19,7 +19,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from os import kill
-from typing import Any
 
 import structlog
 
@@ -29,8 +28,9 @@ from service.machine.plan import Plan
 from service.processes.forking import caught_signals, fork, reap
 from service.processes.link import Link
 from service.processes.listeners import control_port, grpc_ports, listeners
-from service.processes.relay import Relay
+from service.processes.relay import Message, Relay
 from service.processes.server import work
+from service.processes.watch import BEAT_S, Watch
 from service.repository.hub import Command
 from service.settings import Settings
 from service.telemetry.board import Board
@@ -41,7 +41,6 @@ log = structlog.get_logger()
 
 Announce = Callable[[str], None]
 Work = Callable[[int, socket.socket, Sequence[Command]], int]
-Message = dict[str, Any]
 
 # A worker that dies at once is started anew ever more slowly; one that has lived is not blamed.
 _FIRST_DELAY_S, _LONGEST_DELAY_S, _LONG_LIFE_S = 0.1, 10.0, 60.0
@@ -102,7 +101,8 @@ def run(settings: Settings, announce: Announce, plan: Plan) -> None:
             link = Link(end, history)
             return work(settings, plan, Metrics(board, number), [sockets[number], *control], link)
 
-        Supervisor(sockets, board, work_as, announce, grace_s).run()
+        watch = Watch(board.slots, settings.worker_timeout_s)
+        Supervisor(sockets, board, work_as, announce, grace_s, watch).run()
 
 
 class Supervisor:
@@ -115,6 +115,7 @@ class Supervisor:
             and what was commanded before it was there; returns the exit status.
         announce: told the lines that a person wants to see once all workers are ready.
         grace_s: seconds from the first stop until what is left of the workers is killed.
+        watch: tells which of them hang.
     """
 
     def __init__(
@@ -124,12 +125,14 @@ class Supervisor:
         work: Work,
         announce: Announce,
         grace_s: float,
+        watch: Watch,
     ) -> None:
         self._listeners = listeners
         self._board = board
         self._work = work
         self._announce = announce
         self._grace_s = grace_s
+        self._watch = watch
         self._workers: dict[int, _Worker] = {}
         self._restarts: dict[int, float] = {}
         self._delays = dict.fromkeys(range(len(listeners)), _FIRST_DELAY_S)
@@ -155,11 +158,12 @@ class Supervisor:
 
     def _turn(self) -> None:
         """Wait for the next event, and do what is due."""
-        due = min([*self._restarts.values(), self._kill_at], default=0.0)
-        wait_s = min(max(0.0, due - time.monotonic()), _LONGEST_DELAY_S)
+        due = min([*self._restarts.values(), self._kill_at])
+        wait_s = min(max(0.0, due - time.monotonic()), BEAT_S)
         for key, _ in self._selector.select(wait_s):
             key.data()
         self._relay.expire()
+        self._kill_silent()
         now = time.monotonic()
         for number in [number for number, at in self._restarts.items() if at <= now]:
             del self._restarts[number]
@@ -167,6 +171,13 @@ class Supervisor:
         if now >= self._kill_at:
             log.warning("workers killed", reason="they did not end in time")
             self._kill()
+
+    def _kill_silent(self) -> None:
+        """Kill the workers that hang; their end is read on the line, as of any other."""
+        for number in self._watch.silent():
+            self._watch.end(number)
+            log.error("worker killed", worker=number, reason="it gave no sign of life")
+            kill(self._workers[number].pid, signal.SIGKILL)
 
     def _fork(self, number: int) -> None:
         own = self._listeners[number]
@@ -180,6 +191,7 @@ class Supervisor:
             self._no_room(number, str(error.strerror))
             return
         line.settimeout(_LINE_PATIENCE_S)
+        self._watch.begin(number)
         worker = self._workers[number] = _Worker(pid, line, time.monotonic())
         self._selector.register(line, selectors.EVENT_READ, lambda: self._read(number, worker))
 
@@ -283,5 +295,6 @@ class Supervisor:
 
     def _forget(self, number: int) -> None:
         worker = self._workers.pop(number)
+        self._watch.end(number)
         self._selector.unregister(worker.line)
         worker.line.close()

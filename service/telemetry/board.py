@@ -1,7 +1,7 @@
 """Counters in memory that all workers share, so that each of them can tell the whole.
 
     board   one slot a worker
-    slot    pid, phase, was ready, doubles in use; then series, one behind the other
+    slot    pid, phase, was ready, beats, doubles in use; then series, one behind the other
     series  length of the key, number of values, whether it is a gauge; the key, the values
 
 A slot is written by its worker alone and read by all, without locks: a double is stored at
@@ -30,7 +30,7 @@ _RATES = 1024
 _SLOT_BYTES = 4 * 2**20
 
 _DOUBLE_BYTES = 8
-_PID, _PHASE, _WAS_READY, _USED, _FIRST = range(5)
+_PID, _PHASE, _WAS_READY, _BEATS, _USED, _FIRST = range(6)
 _HEAD_DOUBLES = 3
 
 Key = tuple[str, ...]
@@ -91,6 +91,15 @@ class Slot:
         self._doubles[_PHASE] = _PHASES.index(phase)
         if phase is Phase.SERVING:
             self._doubles[_WAS_READY] = 1.0
+
+    @property
+    def beats(self) -> float:
+        """How many signs of life the workers of this slot have given."""
+        return self._doubles[_BEATS]
+
+    def beat(self) -> None:
+        """Give a sign of life."""
+        self._doubles[_BEATS] += 1.0
 
     def claim(self) -> None:
         """Write here from now on, as this process."""

@@ -2,129 +2,34 @@
 
 import asyncio
 import os
-import re
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.chaos.load import (
-    HOST,
-    LONG,
-    PATIENCE_S,
-    Client,
-    Found,
-    ends_connection,
-    get_request,
-    infer_request,
-    read_answer,
+from tests.chaos.load import HOST, LONG, PATIENCE_S, ends_connection, read_answer
+from tests.chaos.workers import (
+    READY,
+    REQUEST,
+    asked,
+    ended,
+    fallen,
+    kill,
+    metrics,
+    refuses,
+    replaced,
+    successor,
+    until,
 )
-from tests.service import zoo
-from tests.service.servers import Server, server
+from tests.service.servers import server
 
 pytestmark = pytest.mark.anyio
 
 KILLS = 30 if LONG else 6
 WORKERS = 3
 CLIENTS = 8
-REQUEST = infer_request("m", [3])
-DOUBLED = b'"data":[2.0,2.0,2.0]'
-READY = get_request("/v2/health/ready", ["Connection: close"])
-METRICS = get_request("/metrics", ["Connection: close"])
 ROUTE = 'foldserve_requests_total{route="/v2/models/{name}/infer",status="200"}'
-# What never goes backwards: Prometheus' counters, and the parts of its histograms.
-COUNTERS = ("_total", "_count", "_bucket", "_sum")
-OF_ONE_PROCESS = "process_"  # such as the processor's time: a successor's begins anew
-
-Metrics = dict[str, float]
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    zoo.put(tmp_path, "brightness", 1, zoo.brightness_classifier())  # the greeting names it
-    zoo.put(tmp_path, "m", 1, zoo.doubler())
-    return tmp_path
-
-
-def read(answer: bytes) -> Metrics:
-    text = answer.partition(b"\r\n\r\n")[2].decode()
-    lines = [line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#")]
-    return {name: float(value) for name, value in lines}
-
-
-async def metrics(running: Server) -> Metrics:
-    return read(await Client(running.port, Found()).ask(METRICS))
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while not await condition():  # noqa: ASYNC110 -- it is another process's
-            await asyncio.sleep(0.02)
-
-
-async def replaced(running: Server, killed: int, workers: int = WORKERS) -> None:
-    """Wait until there are as many workers as before, each of them ready."""
-
-    async def are_ready() -> bool:
-        if killed in running.workers or len(running.workers) < workers:
-            return False
-        told = await metrics(running)
-        return all(told.get(f'foldserve_worker_ready{{worker="{i}"}}') for i in range(workers))
-
-    await until(are_ready)
-
-
-def connections(pid: int, port: int) -> int:
-    """Return how many clients a process talks to (proc(5): ``fd`` and ``net/tcp``)."""
-    links = [str(each.readlink()) for each in Path(f"/proc/{pid}/fd").iterdir()]
-    held = {re.sub(r"\D", "", link) for link in links if link.startswith("socket:")}
-    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    served = [line for line in lines if line[1].endswith(f":{port:04X}") and line[3] == "01"]
-    return sum(line[9] in held for line in served)
-
-
-def fallen(before: Metrics, now: Metrics) -> list[str]:
-    """Return the counters that went backwards, or are gone."""
-    counters = [name for name in before if name.partition("{")[0].endswith(COUNTERS)]
-    lasting = [name for name in counters if not name.startswith(OF_ONE_PROCESS)]
-    return [name for name in lasting if now.get(name, -1) < before[name]]
-
-
-async def kill(running: Server, pid: int) -> int:
-    """Kill a worker; return how many clients it was talking to.
-
-    It is stopped before they are counted, so that it takes none in between.
-    """
-    os.kill(pid, signal.SIGSTOP)
-
-    await until(lambda: stopped(pid))
-    talks_to = connections(pid, running.port)
-    os.kill(pid, signal.SIGKILL)
-    return talks_to
-
-
-@asynccontextmanager
-async def asked(running: Server, requests: Sequence[bytes]) -> AsyncIterator[list[Found]]:
-    """Ask for the time of the block, one client for each request; yield what each found."""
-    found = [Found() for _ in requests]
-    over = asyncio.Event()
-
-    async def ask(request: bytes, into: Found) -> None:
-        client = Client(running.port, into)
-        while not over.is_set():
-            answer = await client.ask(request)
-            assert request is not REQUEST or not answer or DOUBLED in answer
-        client.close()
-
-    async with asyncio.TaskGroup() as group:
-        for request, into in zip(requests, found, strict=True):
-            group.create_task(ask(request, into))
-        try:
-            yield found
-        finally:
-            over.set()
 
 
 async def test_killed_workers_lose_what_they_were_at_and_nothing_else(
@@ -139,7 +44,7 @@ async def test_killed_workers_lose_what_they_were_at_and_nothing_else(
             for turn in range(KILLS):
                 victim = sorted(running.workers)[turn % WORKERS]
                 at_work += await kill(running, victim)
-                await replaced(running, victim)
+                await replaced(running, victim, WORKERS)
                 now = await metrics(running)
                 backwards += fallen(before, now)
                 before = now
@@ -183,16 +88,6 @@ async def test_the_clients_of_a_worker_that_is_held_back_go_to_the_others(
     figure("Crash: one worker again and again", kills=kills, requests=requests, lost=lost)
 
 
-async def successor(running: Server, known: set[int]) -> int:
-    """Wait for a worker that is none of those known; return its process."""
-
-    async def is_there() -> bool:
-        return bool({*running.workers} - known)
-
-    await until(is_there)
-    return ({*running.workers} - known).pop()
-
-
 async def test_what_is_at_work_is_answered_though_the_process_above_is_killed(root: Path) -> None:
     """Workers that have nobody above them drain, and none of them stays."""
     head, _, body = REQUEST.partition(b"\r\n\r\n")
@@ -211,27 +106,3 @@ async def test_what_is_at_work_is_answered_though_the_process_above_is_killed(ro
             assert ends_connection(answer)
             writer.close()
         await until(lambda: ended(workers))
-
-
-async def refuses(port: int) -> bool:
-    try:
-        _, writer = await asyncio.open_connection(HOST, port)
-    except OSError:
-        return True
-    writer.transport.abort()
-    return False
-
-
-async def stopped(pid: int) -> bool:
-    return state(pid) == "T"
-
-
-def state(pid: int) -> str:
-    """Return the letter of a process's state (``stat``, proc(5)); an ended one's is ``Z``."""
-    stat = Path(f"/proc/{pid}/stat")
-    return stat.read_text().rpartition(")")[2].split()[0] if stat.exists() else "Z"
-
-
-async def ended(pids: Sequence[int]) -> bool:
-    """Whether each of them has ended; who has nobody above may stay as a zombie for a while."""
-    return all(state(pid) == "Z" for pid in pids)

@@ -12,6 +12,7 @@ import pytest
 from service.errors import StartError
 from service.processes.forking import SIGNALS, fork
 from service.processes.supervisor import Supervisor, Work
+from service.processes.watch import Watch
 from service.telemetry.board import Board
 
 real_fork = os.fork
@@ -38,7 +39,9 @@ def listener() -> Iterator[socket.socket]:
 
 
 def supervisor(listener: socket.socket, work: Work) -> Supervisor:
-    return Supervisor([listener], Board(1), work, lambda _line: None, grace_s=10)
+    board = Board(1)
+    watch = Watch(board.slots, patience_s=60.0)
+    return Supervisor([listener], board, work, lambda _line: None, grace_s=10, watch=watch)
 
 
 def test_signals_arrive_after_a_fork_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
