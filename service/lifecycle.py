@@ -191,7 +191,12 @@ class Service:
 
     def _run_options(self) -> RunOptions:
         settings = self.settings
-        return RunOptions(settings.provider, self.plan.intra_op_threads, settings.cuda_cpu_fallback)
+        return RunOptions(
+            settings.provider,
+            self.plan.intra_op_threads,
+            settings.cuda_cpu_fallback,
+            settings.run_timeout_s,
+        )
 
     def _failed(self, entry: Entry, reason: str) -> Entry:
         self.metrics.load_failed(entry.name, entry.version)

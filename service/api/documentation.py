@@ -28,9 +28,11 @@ from service.errors import (
     ModelNotFound,
     ModelNotReady,
     NotReady,
+    OutOfMemory,
     OutputNotFinite,
     Overloaded,
     QueueFull,
+    RunTimedOut,
     ServiceError,
     ShuttingDown,
     UnsupportedEncoding,
@@ -43,7 +45,16 @@ Endpoint = Any  # FastAPI takes any callable
 LOOK_UP = (ModelNotFound, VersionNotFound, ModelNotReady, NotReady)
 READ_BODY = (BodyTooLarge, BodyTimeout, UnsupportedEncoding, InvalidEncoding)
 DECODE = (InvalidImage, UnsupportedImage, ImageTooLarge)
-RUN = (QueueFull, Overloaded, InferenceFailed, OutputNotFinite, ShuttingDown, DeadlineExceeded)
+RUN = (
+    QueueFull,
+    Overloaded,
+    InferenceFailed,
+    RunTimedOut,
+    OutOfMemory,
+    OutputNotFinite,
+    ShuttingDown,
+    DeadlineExceeded,
+)
 _REFERENCE = "#/components/schemas/{model}"
 _TEXT = {"schema": {"type": "string"}}
 _PARAMETERS = {

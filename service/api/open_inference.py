@@ -93,7 +93,7 @@ async def metadata(request: Request) -> Response:
 
 async def ready(request: Request) -> Response:
     """Say whether a model can answer."""
-    entry, _ = service_of(request).repository.serving(**request.path_params)
+    entry = service_of(request).repository.ready(**request.path_params)
     return json_answer({"name": entry.name, "ready": True})
 
 

@@ -68,7 +68,7 @@ async def status(request: Request) -> Response:
     return json_answer(
         {
             "name": name,
-            "ready": entry.predictor is not None,
+            "ready": entry.predictor is not None and not entry.predictor.model.hangs,
             "model_version_status": [_state(each) for each in versions],
         }
     )

@@ -14,6 +14,7 @@ the next batch. On both,
 - rows, not calls, count against ``max_batch_size`` and ``max_queue_size``;
 - a call that would be late, by the pace of the runs so far, is refused at once (`admission.py`);
 - a call with more rows than ``max_batch_size`` is refused, never split: one call is one run;
+- a run in place that takes long is the last one in place;
 - only items of equal ``key`` share a run; the oldest waiting item decides which;
 - a call that is cancelled or past its deadline leaves the queue at once and costs no run;
   if its run has begun, its result is dropped and its mates never notice;
@@ -39,6 +40,10 @@ from service.errors import ShuttingDown
 # Batches that are run in place one after the other, without a turn for the rest of the loop:
 # so long that a turn, some 10 microseconds, is no price, and so short that nobody notices.
 _TURN_S = 1e-3
+
+# A run in place that holds up the loop for as long was not as short as it was taken for, whatever
+# it was that it found in its input: the next ones are the threads'.
+_HELD_UP_S = 0.5
 
 
 class Batcher(Generic[Item, Result]):
@@ -211,9 +216,15 @@ class Batcher(Generic[Item, Result]):
         while batch := self._next_batch():
             outcome = self._attempt(batch)
             self._deliver(batch, outcome)
+            if outcome.ended - outcome.began >= _HELD_UP_S:
+                self._leave_place()
             if outcome.ended - began >= _TURN_S:
                 self._flush_soon()
                 return
+
+    def _leave_place(self) -> None:
+        self._runners = Runners(self._limits.runners)
+        self._admission = Admission(self._limits, self._limits.runners)
 
     def _feed(self, runners: Runners[Result]) -> None:
         while len(self._running) < runners.threads and (batch := self._next_batch()):

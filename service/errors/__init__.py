@@ -44,6 +44,8 @@
         │   └── DeadlineExceeded         504  deadline_exceeded
         ├── RunError                  the model, or a bug
         │   ├── InferenceFailed          500  inference_failed
+        │   ├── RunTimedOut              504  run_timed_out
+        │   ├── OutOfMemory              503  out_of_memory
         │   ├── OutputNotFinite          500  output_not_finite
         │   └── InternalError            500  internal_error
         └── ControlError              a command to load or unload a model
@@ -102,8 +104,10 @@ from service.errors.capacity import (
 from service.errors.run import (
     InferenceFailed,
     InternalError,
+    OutOfMemory,
     OutputNotFinite,
     RunError,
+    RunTimedOut,
 )
 from service.errors.control import ControlError, ControlPlaneOff, LoadFailed
 
@@ -142,12 +146,14 @@ __all__ = [
     "NotFound",
     "NotLocal",
     "NotReady",
+    "OutOfMemory",
     "OutputNotFinite",
     "Overloaded",
     "QueueFull",
     "RateLimited",
     "RoutingError",
     "RunError",
+    "RunTimedOut",
     "ServiceError",
     "ShuttingDown",
     "StartError",

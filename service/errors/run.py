@@ -1,6 +1,6 @@
 """What failed on an admitted request."""
 
-from service.errors.roots import ServiceError
+from service.errors.roots import ServiceError, TryLater
 
 
 class RunError(ServiceError):
@@ -12,6 +12,20 @@ class InferenceFailed(RunError):
 
     code = "inference_failed"
     status = 500
+
+
+class RunTimedOut(RunError):
+    """The model's run took too long and was ended."""
+
+    code = "run_timed_out"
+    status = 504
+
+
+class OutOfMemory(TryLater, RunError):
+    """There was not the memory for the model's run."""
+
+    code = "out_of_memory"
+    status = 503
 
 
 class OutputNotFinite(RunError):

@@ -1,5 +1,6 @@
 """The one module that knows ONNX Runtime: open a model file, run it, end a run."""
 
+import math
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,15 @@ import onnxruntime  # type: ignore[import-untyped]  # the wheel has no types
 from service.artifact.agreement import check_manifest
 from service.artifact.manifest import METADATA_KEY, Manifest, read_manifest
 from service.artifact.signature import Array, Signature, TensorSpec
-from service.errors import InferenceFailed, ModelLoadError, StartError
+from service.errors import (
+    InferenceFailed,
+    ModelLoadError,
+    OutOfMemory,
+    RunTimedOut,
+    ServiceError,
+    StartError,
+)
+from service.inference.watchdog import Turn, Watchdog
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
@@ -36,6 +45,12 @@ _DATATYPES = {
     "tensor(string)": "BYTES",
 }
 
+# The runtime has no type of its own for it: its arenas say the first (bfc_arena.cc), C++ the
+# second, CUDA and its libraries the rest.
+_NO_MEMORY = re.compile(
+    "Failed to allocate memory|bad_alloc|bad allocation|out of memory|ALLOC_FAILED", re.IGNORECASE
+)
+
 _PATH = re.compile(r"\S*[/\\]\S*")
 # The runtime quotes whole lists of operators; the first lines say what is wrong.
 _LONGEST_REASON = 400
@@ -46,11 +61,19 @@ _LOG_SEVERITY = 4
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How models run on this machine."""
+    """How models run on this machine.
+
+    Args:
+        provider: "cpu" or "cuda".
+        intra_op_threads: of one run.
+        cuda_cpu_fallback: whether nodes that CUDA lacks may run on the CPU.
+        timeout_s: seconds of one run; a longer one is ended.
+    """
 
     provider: str
     intra_op_threads: int
     cuda_cpu_fallback: bool = False
+    timeout_s: float = math.inf
 
 
 class Model(Protocol):
@@ -59,6 +82,10 @@ class Model(Protocol):
     signature: Signature
     manifest: Manifest | None
     provider: str
+
+    @property
+    def hangs(self) -> bool:
+        """Whether a run takes too long now, or the last one that ended was ended for that."""
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Compute every output; blocks, and may be called from several threads."""
@@ -72,33 +99,43 @@ class OnnxModel:
 
     Args:
         session: an open session.
+        timeout_s: seconds of one run; a longer one is ended.
 
     Raises:
         ModelLoadError: the graph has a type that the protocol cannot carry, or the manifest
             contradicts the graph.
     """
 
-    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+    def __init__(self, session: onnxruntime.InferenceSession, timeout_s: float = math.inf) -> None:
         self._session: Any = session
-        # Of every run, in all threads: the runtime only reads it, and its flag ends them all.
-        self._options = onnxruntime.RunOptions()
         self.provider: str = session.get_providers()[0].removesuffix("ExecutionProvider")
         self.signature = Signature(_specs(session.get_inputs()), _specs(session.get_outputs()))
         self._output_names = [spec.name for spec in self.signature.outputs]
         self.manifest = _manifest(session, self.signature)
+        self._watchdog = Watchdog(onnxruntime.RunOptions, timeout_s)
+
+    @property
+    def hangs(self) -> bool:
+        """Whether a run takes too long now, or the last one that ended was ended for that."""
+        return self._watchdog.hangs
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Compute every output.
 
         Raises:
-            InferenceFailed: the runtime refused or ended the run.
+            InferenceFailed: the runtime refused the run, or the model is terminated.
+            RunTimedOut: it took too long.
+            OutOfMemory: there was not the memory for it.
         """
         names = self._output_names
+        turn = self._watchdog.begin()
         try:
             # Of a terminated model there is no session, which is one failure more.
-            values: Sequence[Array] = self._session.run(names, dict(inputs), self._options)
+            values: Sequence[Array] = self._session.run(names, dict(inputs), turn.options)
         except Exception as error:
-            raise InferenceFailed("the model failed on this input") from error
+            raise _failure(error, turn) from error
+        finally:
+            self._watchdog.end(turn)
         return dict(zip(names, values, strict=True))
 
     def terminate(self) -> None:
@@ -106,7 +143,7 @@ class OnnxModel:
 
         The weights are free at once; what else is left of a model waits for a collector.
         """
-        self._options.terminate = True
+        self._watchdog.close()
         self._session = None
 
 
@@ -124,7 +161,7 @@ def open_model(path: Path, options: RunOptions) -> OnnxModel:
     except Exception as error:
         raise ModelLoadError(_reason(error, path)) from error
     check_provider(options.provider, session.get_providers())
-    return OnnxModel(session)
+    return OnnxModel(session, options.timeout_s)
 
 
 def check_provider(asked: str, found: Sequence[str]) -> None:
@@ -154,6 +191,15 @@ def prepare_provider(asked: str) -> None:
     check_provider(asked, onnxruntime.get_available_providers())
     if asked == "cuda":  # pragma: no cover -- needs the GPU build
         onnxruntime.preload_dlls()
+
+
+def _failure(error: Exception, turn: Turn) -> ServiceError:
+    """Return what a client is told of a run that failed."""
+    if turn.was_ended:
+        return RunTimedOut("the model took too long on this input, and was ended")
+    if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
+        return OutOfMemory("there is not the memory for this run; try again later, or fewer rows")
+    return InferenceFailed("the model failed on this input")
 
 
 def _providers(options: RunOptions) -> list[str]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from service.artifact.manifest import ManifestV3
 from service.artifact.signature import Array
 from service.artifact.vector import VectorOutput, inputs_of, positions_of
-from service.errors import InferenceFailed, ModelLoadError
+from service.errors import ModelLoadError, RunError
 from service.inference.model import Model
 
 CUDA = "CUDA"
@@ -39,7 +39,7 @@ def check_parity(model: Model) -> bool:
     types = {spec.name: spec.dtype for spec in model.signature.inputs}
     try:
         found = model.run(inputs_of(vector, types))
-    except InferenceFailed as error:
+    except RunError as error:
         raise ModelLoadError(
             "the model fails on its manifest's vector, on which it ran at export"
         ) from error

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from service.errors import InferenceFailed, ModelLoadError
+from service.errors import ModelLoadError, RunError
 from service.inference.closeness import is_near
 from service.inference.model import Model
 from service.inference.sample_inputs import has_known_sizes, random_rows, zeros
@@ -79,14 +79,14 @@ def warm_up(
         return FirstRuns(model.signature.batches)
     try:
         model.run(zeros(model))
-    except InferenceFailed as error:
+    except RunError as error:
         raise ModelLoadError("the model opens and fails on its first run") from error
     if not (model.signature.batches and keeps_rows_apart(model)):
         return _unbatched(model, clock)
     try:
         row_s = _seconds(model, 1, clock)
         batch_s = _batch_seconds(model, row_s, max_batch_size, buckets, clock)
-    except InferenceFailed:  # a number of rows that it does not take
+    except RunError:  # a number of rows that it does not take
         return FirstRuns(batches=False)
     in_place = row_s <= LONGEST_ROW_S and batch_s is not None and batch_s <= LONGEST_BATCH_S
     return FirstRuns(True, in_place, row_s, batch_s)
@@ -95,7 +95,7 @@ def warm_up(
 def _unbatched(model: Model, clock: Clock) -> FirstRuns:
     try:
         row_s = _seconds(model, 1, clock)
-    except InferenceFailed:  # random numbers, such as indices, that it does not take
+    except RunError:  # random numbers, such as indices, that it does not take
         return FirstRuns(batches=False)
     # With a size left open, which is that of the rows, another run may take any time.
     return FirstRuns(False, row_s <= LONGEST_ROW_S and not model.signature.batches, row_s)
@@ -137,7 +137,7 @@ def keeps_rows_apart(model: Model) -> bool:
     try:
         together = model.run(rows)
         alone = [model.run({name: rows[name][i : i + 1] for name in rows}) for i in range(2)]
-    except InferenceFailed:  # a size of one is built into many graphs that say otherwise
+    except RunError:  # a size of one is built into many graphs that say otherwise
         return False
     return all(
         is_near(together[name], np.concatenate([each[name] for each in alone]), _ROW_TOLERANCE)

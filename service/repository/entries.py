@@ -146,6 +146,18 @@ class Repository:
             )
         return entry, entry.predictor
 
+    def ready(self, name: str, version: str | None = None) -> Entry:
+        """Return one version that can answer, and whose runs end.
+
+        Raises:
+            ModelNotFound, VersionNotFound: there is no such thing.
+            ModelNotReady: it was not loaded, or its last run had to be ended.
+        """
+        entry, predictor = self.serving(name, version)
+        if predictor.model.hangs:
+            raise ModelNotReady(f"a run of model {name} version {entry.version} took too long")
+        return entry
+
 
 def find_models(root: Path, on_ignored: Callable[[str, str], None]) -> Iterator[Entry]:
     """List the versions in a repository; nothing is opened.

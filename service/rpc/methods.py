@@ -48,7 +48,7 @@ class Methods:
     async def model_ready(self, request: Message, _call: Call) -> Message:
         """Say whether a model can answer; one that is not there is an error."""
         try:
-            self._service.repository.serving(request.name, request.version or None)
+            self._service.repository.ready(request.name, request.version or None)
         except RoutingError:
             raise
         except ServiceError:

@@ -24,6 +24,8 @@ _CODES: Mapping[type[Exception], StatusCode] = MappingProxyType(
         errors.Overloaded: StatusCode.RESOURCE_EXHAUSTED,
         errors.DeadlineExceeded: StatusCode.DEADLINE_EXCEEDED,
         errors.RunError: StatusCode.INTERNAL,
+        errors.RunTimedOut: StatusCode.DEADLINE_EXCEEDED,
+        errors.OutOfMemory: StatusCode.RESOURCE_EXHAUSTED,
         errors.ControlPlaneOff: StatusCode.PERMISSION_DENIED,
         ServiceError: StatusCode.INTERNAL,
     }

@@ -23,6 +23,7 @@ class FakeModel:
         )
         self.manifest = manifest
         self.provider = "Fake"
+        self.hangs = False
         self.runs: list[list[list[float]]] = []
         self.poison: float | None = None
         self.began = threading.Semaphore(0)

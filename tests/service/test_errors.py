@@ -90,6 +90,8 @@ STATES = {
     "load_failed",
     "queue_full",
     "overloaded",
+    "run_timed_out",  # and the next: inference/test_watchdog.py, chaos/test_hung_run.py
+    "out_of_memory",
     "not_ready",
     "shutting_down",
     "deadline_exceeded",

@@ -218,21 +218,61 @@ def halves() -> onnx.ModelProto:
     )
 
 
-def endless() -> onnx.ModelProto:
-    """Adds x to itself 2**62 times."""
-    body = helper.make_graph(
+def _repeated(operator: str, shape: Sequence[int | str]) -> onnx.GraphProto:
+    """Return a loop's body: ``operator`` of what is carried and itself."""
+    return helper.make_graph(
         [
-            helper.make_node("Add", ["carried", "carried"], ["next"]),
+            helper.make_node(operator, ["carried", "carried"], ["next"]),
             helper.make_node("Identity", ["go_on"], ["again"]),
         ],
         "body",
         [
             info("i", (), TensorProto.INT64),
             info("go_on", (), TensorProto.BOOL),
-            info("carried", (1,)),
+            info("carried", shape),
         ],
-        [info("again", (), TensorProto.BOOL), info("next", (1,))],
+        [info("again", (), TensorProto.BOOL), info("next", shape)],
     )
+
+
+def counter() -> onnx.ModelProto:
+    """y = x, after as many turns of a loop as the largest x of the batch says: 1e18 never ends."""
+    turns = [
+        helper.make_node("ReduceMax", ["x"], ["most"], keepdims=0),
+        helper.make_node("Cast", ["most"], ["times"], to=TensorProto.INT64),
+        helper.make_node("Loop", ["times", "always", "x"], ["y"], body=_repeated("Max", ("n", 1))),
+    ]
+    return graph_model(
+        turns,
+        [info("x", ("batch", 1))],
+        [info("y", ("batch", 1))],
+        [constant("always", True, np.bool_)],
+    )
+
+
+def expander(width: int = 2**20) -> onnx.ModelProto:
+    """y = as many copies of each x as make a row of four megabytes."""
+    return graph_model(
+        [helper.make_node("MatMul", ["x", "ones"], ["y"])],
+        [info("x", ("batch", 1))],
+        [info("y", ("batch", width))],
+        [constant("ones", np.ones((1, width)))],
+    )
+
+
+def picker() -> onnx.ModelProto:
+    """y = the table's number at x, which fails for an x that is not between 0 and 3."""
+    return graph_model(
+        [helper.make_node("Gather", ["table", "x"], ["y"])],
+        [info("x", ("batch", 1), TensorProto.INT64)],
+        [info("y", ("batch", 1))],
+        [constant("table", [0, 10, 20, 30])],
+    )
+
+
+def endless() -> onnx.ModelProto:
+    """Adds x to itself 2**62 times."""
+    body = _repeated("Add", (1,))
     return graph_model(
         [helper.make_node("Loop", ["times", "always", "x"], ["y"], body=body)],
         [info("x", (1,))],

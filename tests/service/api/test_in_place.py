@@ -257,6 +257,7 @@ class Odd:
         self.signature = model.signature
         self.manifest = model.manifest
         self.provider = model.provider
+        self.hangs = False
         self._answer = answer
 
     def run(self, _inputs: Any) -> Any:

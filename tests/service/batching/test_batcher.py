@@ -616,3 +616,23 @@ async def test_what_would_be_late_behind_others_is_refused_and_an_idle_server_ta
         runner.end(hold_the_next=False)
         assert [await outcome(each) for each in (first, patient)] == [20, 40]
     assert runner.batches == [[1], [2], [4]]
+
+
+async def test_a_run_in_place_that_takes_long_is_the_last_one_in_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own = {threading.current_thread().name}
+    runner = Runner()
+    async with batching(runner, in_place=True) as batcher:
+        assert await outcome(call(batcher, 1)) == 10
+        with monkeypatch.context() as slow:
+            slow.setattr(runners, "time", LeapingClock(10.0))
+            assert [await outcome(each) for each in (call(batcher, 2), call(batcher, 3))] == [
+                20,
+                30,
+            ]
+        assert runner.threads == own
+        runner.threads.clear()
+        assert await outcome(call(batcher, 4)) == 40
+        assert runner.threads
+        assert not runner.threads & own

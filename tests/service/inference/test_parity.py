@@ -27,6 +27,7 @@ class Answering:
     ) -> None:
         self.manifest = read_manifest(json.dumps(document)) if document else None
         self.provider = provider
+        self.hangs = False
         vector = (document or {}).get("vector", {"inputs": [], "outputs": []})
         self.signature = Signature(
             tuple(TensorSpec(one["name"], kind, tuple(one["shape"])) for one in vector["inputs"]),

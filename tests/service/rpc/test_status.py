@@ -20,9 +20,14 @@ EXPECTED = {
         errors.ModelTakesNoImages,
     ),
     StatusCode.NOT_FOUND: (errors.ModelNotFound, errors.VersionNotFound),
-    StatusCode.RESOURCE_EXHAUSTED: (errors.QueueFull, errors.Overloaded, errors.BodyTooLarge),
+    StatusCode.RESOURCE_EXHAUSTED: (
+        errors.QueueFull,
+        errors.Overloaded,
+        errors.BodyTooLarge,
+        errors.OutOfMemory,
+    ),
     StatusCode.UNAVAILABLE: (errors.ModelNotReady, errors.NotReady, errors.ShuttingDown),
-    StatusCode.DEADLINE_EXCEEDED: (errors.DeadlineExceeded,),
+    StatusCode.DEADLINE_EXCEEDED: (errors.DeadlineExceeded, errors.RunTimedOut),
     StatusCode.PERMISSION_DENIED: (errors.ControlPlaneOff,),
     StatusCode.INTERNAL: (errors.InferenceFailed, errors.InternalError),
 }
