@@ -29,6 +29,7 @@ class Connection(BoundedConnection):
         self._held: list[bytes] | None = None  # the body of a request that nobody has yet
         self._offered: bytes | None = None  # the head of an upgrade, as one without it
         self._ending = False
+        self._is_draining = self.app.state.service.draining.is_set
         self._in_place = False
 
     def connection_made(self, transport: Any) -> None:
@@ -121,7 +122,7 @@ class Connection(BoundedConnection):
         """Return whether the lane answers the request."""
         before = self.cycle
         # To uvicorn it is a cycle like any other: what is behind it waits until it is complete.
-        self.cycle = reply = _Reply(self, keep_alive=not self._ending)  # type: ignore[assignment]
+        self.cycle = reply = _Reply(self, keep_alive=not self._is_last())  # type: ignore[assignment]
         if self._lane.take(self.url, self._fields, body, reply):
             return True
         self.cycle = before
@@ -141,10 +142,14 @@ class Connection(BoundedConnection):
             and (before is None or before.response_complete)
         )
 
+    def _is_last(self) -> bool:
+        """Whether the client is told with the answer that the connection ends."""
+        return self._ending or self._is_draining()
+
     def _begin(self) -> None:
         """Let the app begin with the request, or queue it behind the one before it."""
         super().on_headers_complete()
-        if self._ending:
+        if self._is_last():
             self.cycle.keep_alive = False
 
     def _give_to_app(self) -> None:

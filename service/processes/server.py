@@ -21,6 +21,7 @@ from service.errors import StartError
 from service.lifecycle import Service
 from service.machine.memory import settle
 from service.machine.plan import Plan, plan_alone
+from service.processes.backlog import take_no_more
 from service.processes.greeting import greeting
 from service.processes.link import Link
 from service.processes.listeners import BACKLOG, control_port, grpc_ports, listeners
@@ -37,6 +38,10 @@ Announce = Callable[[str], None]
 
 # How old another worker's gauges may be in a worker's answer.
 _PUBLISH_EVERY_S = 1
+
+# For connections that are being made to be made and accepted: more than a round trip to most
+# clients. Meanwhile answers tell the clients of lasting connections that these end.
+_UNDER_WAY_S = 0.2
 
 
 def run(settings: Settings, announce: Announce, plan: Plan | None = None) -> None:
@@ -130,6 +135,12 @@ class _Server(uvicorn.Server):
         if not self.should_exit:
             for listener in (sockets or [])[:1]:  # behind it is the one of control
                 self._on_ready(list(greeting(self.service, listener.getsockname()[:2])))
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for listener in sockets or []:
+            take_no_more(listener)
+        await asyncio.sleep(0.0 if self.force_exit else _UNDER_WAY_S)
+        await super().shutdown(sockets)
 
     def _beat(self) -> None:
         """Tell the process above each second that the loop goes round."""

@@ -7,8 +7,14 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+from grpc import aio  # type: ignore[import-untyped]  # it has no types
+
+from service.rpc.messages import SERVICE, protocol
 from tests.chaos.load import HOST, PATIENCE_S, Client, Found, get_request, infer_request
+from tests.service.rpc.clients import request
 from tests.service.servers import Server
 
 REQUEST = infer_request("m", [3])
@@ -16,7 +22,7 @@ REQUEST = infer_request("m", [3])
 
 READY = get_request("/v2/health/ready", ["Connection: close"])
 
-_DOUBLED = b'"data":[2.0,2.0,2.0]'
+DOUBLED = b'"data":[2.0,2.0,2.0]'
 _METRICS = get_request("/metrics", ["Connection: close"])
 
 # What never goes backwards: Prometheus' counters, and the parts of its histograms.
@@ -97,7 +103,7 @@ async def asked(running: Server, requests: Sequence[bytes]) -> AsyncIterator[lis
         client = Client(running.port, into)
         while not over.is_set():
             answer = await client.ask(request)
-            assert request is not REQUEST or not answer or _DOUBLED in answer
+            assert request is not REQUEST or not answer or DOUBLED in answer
         client.close()
 
     async with asyncio.TaskGroup() as group:
@@ -141,3 +147,23 @@ def state(pid: int) -> str:
 async def ended(pids: Sequence[int]) -> bool:
     """Whether each of them has ended; who has nobody above may stay as a zombie for a while."""
     return all(state(pid) == "Z" for pid in pids)
+
+
+async def begin_upload(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Begin to send a request whose body the server waits for, and never go on."""
+    head, _, body = REQUEST.partition(b"\r\n\r\n")
+    reader, writer = await asyncio.open_connection(HOST, port)
+    writer.write(head + b"\r\nExpect: 100-continue\r\n\r\n")
+    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100 ")
+    writer.write(body[:1])
+    return reader, writer
+
+
+def infer(channel: aio.Channel, model: str, x: np.ndarray[Any, Any]) -> aio.UnaryUnaryCall:
+    """Begin a call of gRPC."""
+    messages = protocol().messages
+    return channel.unary_unary(
+        f"/{SERVICE}/ModelInfer",
+        request_serializer=messages.ModelInferRequest.SerializeToString,
+        response_deserializer=messages.ModelInferResponse.FromString,
+    )(request(model, {"x": x}))
