@@ -7,6 +7,7 @@ https://asgi.readthedocs.io/en/latest/specs/www.html
 
 import asyncio
 import functools
+import math
 import time
 from collections.abc import Awaitable, Sequence
 from typing import Any, TypeVar
@@ -129,8 +130,16 @@ def service_of(request: Request) -> Service:
     return service
 
 
-async def read_body(scope: Scope, receive: Receive, service: Service) -> bytes:
+async def read_body(
+    scope: Scope, receive: Receive, service: Service, most: float = math.inf
+) -> bytes:
     """Return the whole body, which may come without a content type and without a length.
+
+    Args:
+        scope: of the request.
+        receive: gives its parts.
+        service: whose settings say how much is taken.
+        most: bytes, where that is less.
 
     Raises:
         BodyTooLarge: by its stated or its real length, or unpacked; no more is kept.
@@ -140,7 +149,7 @@ async def read_body(scope: Scope, receive: Receive, service: Service) -> bytes:
         ClientDisconnect: the client went away.
     """
     settings = service.settings
-    limit = settings.max_body_bytes
+    limit = int(min(settings.max_body_bytes, most))
     stated = _header(scope, b"content-length") or b"0"
     if stated.isdigit() and int(stated) > limit:
         raise BodyTooLarge(f"the body is larger than {limit} bytes")

@@ -19,6 +19,9 @@ from service.api.exchange import json_answer, read_body, service_of
 from service.errors import InvalidJSON, InvalidRequest
 from service.lifecycle import Service
 
+# A configuration that a command carries is a few kilobytes.
+_MOST_BYTES = 2**16
+
 _BODY = (errors.InvalidJSON, errors.InvalidRequest, *READ_BODY)
 _CONTROL = (errors.ControlPlaneOff, errors.ModelNotFound, errors.LoadFailed, errors.NotReady)
 
@@ -107,7 +110,7 @@ def _named(request: Request) -> tuple[str, str | None]:
 
 async def _document(request: Request) -> dict[str, Any]:
     """Return the JSON object of a body that may be empty."""
-    body = await read_body(request.scope, request.receive, service_of(request))
+    body = await read_body(request.scope, request.receive, service_of(request), _MOST_BYTES)
     try:
         return _object("the request", orjson.loads(body or b"{}"))
     except orjson.JSONDecodeError as error:
