@@ -47,6 +47,7 @@ class Service:
         self.plan = plan_alone(settings) if plan is None else plan
         self.metrics = Metrics() if metrics is None else metrics
         self.draining = asyncio.Event()
+        self.ending = asyncio.Event()  # set when nobody is let in any more
         self.start_error: StartError | None = None
         self._open_model = open_model
         self._drained_since: float | None = None

@@ -39,8 +39,9 @@ Announce = Callable[[str], None]
 # How old another worker's gauges may be in a worker's answer.
 _PUBLISH_EVERY_S = 1
 
-# For connections that are being made to be made and accepted: more than a round trip to most
-# clients. Meanwhile answers tell the clients of lasting connections that these end.
+# For connections that are being made to be made and accepted, and for calls of gRPC that came to
+# be begun: more than a round trip to most clients. Meanwhile answers tell the clients of lasting
+# connections that these end.
 _UNDER_WAY_S = 0.2
 
 
@@ -140,6 +141,7 @@ class _Server(uvicorn.Server):
         for listener in sockets or []:
             take_no_more(listener)
         await asyncio.sleep(0.0 if self.force_exit else _UNDER_WAY_S)
+        self.service.ending.set()
         await super().shutdown(sockets)
 
     def _beat(self) -> None:

@@ -225,6 +225,6 @@ async def waits(running: Server, rows: int) -> bool:
 
 async def test_who_does_not_send_what_was_begun_does_not_hold_up_the_end(root: Path) -> None:
     with server(root, WORKERS=2, GRACE_S=1, LOG_LEVEL="error") as running:
-        _, writer = await begin_upload(running.port)
+        writer = await begin_upload(running.port)
         assert await asyncio.to_thread(running.stop) == 0
         writer.transport.abort()

@@ -149,14 +149,14 @@ async def ended(pids: Sequence[int]) -> bool:
     return all(state(pid) == "Z" for pid in pids)
 
 
-async def begin_upload(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def begin_upload(port: int) -> asyncio.StreamWriter:
     """Begin to send a request whose body the server waits for, and never go on."""
     head, _, body = REQUEST.partition(b"\r\n\r\n")
     reader, writer = await asyncio.open_connection(HOST, port)
     writer.write(head + b"\r\nExpect: 100-continue\r\n\r\n")
     assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100 ")
     writer.write(body[:1])
-    return reader, writer
+    return writer
 
 
 def infer(channel: aio.Channel, model: str, x: np.ndarray[Any, Any]) -> aio.UnaryUnaryCall:
