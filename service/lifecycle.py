@@ -113,6 +113,7 @@ class Service:
             prepare_provider(self.settings.provider)
             self.commands.recall()
             await self._control.load_all(find_models(self.settings.models, _log_ignored))
+            await self.commands.join()
             self._require_one()
         except StartError as error:
             self.start_error = error

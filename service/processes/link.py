@@ -39,6 +39,7 @@ class Link:
         self._ids = itertools.count()
         self._asked: dict[int, asyncio.Future[list[Answer]]] = {}
         self._at_work: set[asyncio.Task[None]] = set()
+        self._joined = asyncio.Event()
         self._listening: asyncio.Task[None] | None = None
 
     def tell(self, message: Message) -> None:
@@ -55,6 +56,12 @@ class Link:
             return await self._asked[number]
         finally:
             del self._asked[number]
+
+    async def join(self) -> None:
+        """Take part in commands from now on; return once those of before its time are done."""
+        self.tell({"loaded": True})
+        await self._joined.wait()
+        await asyncio.gather(*self._at_work)
 
     def listen(self, stop: Callable[[], None]) -> None:
         """Follow orders from now on; called on the event loop.
@@ -79,6 +86,7 @@ class Link:
                     self._follow(json.loads(line), stop)
         finally:
             writer.close()
+        self._joined.set()
         for number in tuple(self._asked):
             self._answer(number, [{"error": "the server is ending"}])
         stop()
@@ -90,6 +98,8 @@ class Link:
             task = asyncio.get_running_loop().create_task(self._do(order))
             self._at_work.add(task)  # the loop itself holds tasks weakly
             task.add_done_callback(self._at_work.discard)
+        elif "serve" in order:
+            self._joined.set()
         elif "answers" in order:
             self._answer(order["answers"], order["of"])
 

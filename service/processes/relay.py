@@ -4,6 +4,7 @@
     do        number, command                 to one worker that is ready after the other
     did       number, answer                  from each of them
     answers   the worker's id, answers        to the worker that asked
+    serve     what was commanded is told      to a worker that has joined
 
 One worker at a time does one command: the load of a model takes the machine's cores, and while
 it goes on there is one model more in memory than are served.
@@ -62,7 +63,7 @@ class Relay:
     def __init__(self, send: Send, clock: Callable[[], float] = time.monotonic) -> None:
         self._send = send
         self._clock = clock
-        self._ready: set[int] = set()
+        self._joined: set[int] = set()
         self._asked: deque[_Asked] = deque()
         self._turn: _Turn | None = None
         self._number = 0
@@ -74,14 +75,18 @@ class Relay:
         return [*self._history.values()]
 
     def joined(self, worker: int) -> None:
-        """Ask a worker from now on; what was commanded before it was there it does now."""
-        self._ready.add(worker)
+        """Ask a worker from now on; what was commanded before it was there it does now.
+
+        It does so before it serves: a command that was answered holds in every worker.
+        """
+        self._joined.add(worker)
         for command in self._history.values():
             self._do(command, worker)
+        self._send(worker, {"serve": True})
 
     def left(self, worker: int) -> None:
         """Ask a worker no longer, and wait no longer for its answer."""
-        self._ready.discard(worker)
+        self._joined.discard(worker)
         if self._turn is not None and self._turn.worker == worker:
             self._end_turn({"error": f"worker {worker} ended"})
 
@@ -117,9 +122,9 @@ class Relay:
         while self._asked and self._turn is None:
             asked = self._asked[0]
             if asked.workers is None:
-                asked.workers = deque(sorted(self._ready))
+                asked.workers = deque(sorted(self._joined))
             # One that has ended since does the command when it is back.
-            while asked.workers and asked.workers[0] not in self._ready:
+            while asked.workers and asked.workers[0] not in self._joined:
                 asked.workers.popleft()
             if asked.workers:
                 worker = asked.workers.popleft()
@@ -137,7 +142,7 @@ class Relay:
         """Give the answers to the worker that asked, if it is still there."""
         if asked.answers and all(answer.get("void") for answer in asked.answers):
             self._take_back(asked)
-        if asked.by in self._ready:
+        if asked.by in self._joined:
             self._send(asked.by, {"answers": asked.id, "of": asked.answers})
 
     def _take_back(self, asked: _Asked) -> None:

@@ -6,8 +6,8 @@ workers share until they write to it: a fifth less memory, and a worker is there
 may load whatever starts no thread, since a fork takes only one along. The line to each worker
 is a pair of sockets, one message of JSON a line: whichever side dies, the other reads the end.
 
-    told by a worker   ready, failed; ask, did      (relay.py)
-    told to a worker   stop; do, answers
+    told by a worker   loaded, ready, failed; ask, did      (relay.py)
+    told to a worker   serve, stop; do, answers
 """
 
 import json
@@ -29,7 +29,7 @@ from service.processes.forking import caught_signals, fork, reap
 from service.processes.link import Link
 from service.processes.listeners import control_port, grpc_ports, listeners
 from service.processes.relay import Message, Relay
-from service.processes.server import work
+from service.processes.server import Announce, work
 from service.processes.watch import BEAT_S, Watch
 from service.repository.hub import Command
 from service.settings import Settings
@@ -39,7 +39,6 @@ from service.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
 
-Announce = Callable[[str], None]
 Work = Callable[[int, socket.socket, Sequence[Command]], int]
 
 # A worker that dies at once is started anew ever more slowly; one that has lived is not blamed.
@@ -212,9 +211,10 @@ class Supervisor:
             self._relay.ask(number, message)
         elif "did" in message:
             self._relay.did(number, message)
+        elif "loaded" in message:
+            self._relay.joined(number)
         elif "ready" in message:
             worker.ready = True
-            self._relay.joined(number)
             self._welcome(message["ready"])
         elif "failed" in message:
             if not self._was_ready:

@@ -43,6 +43,10 @@ class Commands:
             if verb in ("load", "unload"):
                 self._control.choices.recall(name, _policy(command), unloaded=verb == "unload")
 
+    async def join(self) -> None:
+        """Have this worker do what it is commanded from now on, and what it was meanwhile."""
+        await self._hub.join()
+
     def require_allowed(self) -> None:
         """Return if clients may command.
 

@@ -44,6 +44,12 @@ class Hub(Protocol):
         One worker does a command after the other, and the next command comes after that.
         """
 
+    async def join(self) -> None:
+        """Take part in commands from now on; return once those of before its time are done here.
+
+        A worker must not serve before that: it would answer as if they had never been given.
+        """
+
 
 async def refuse(command: Command) -> Answer:
     """Answer a command where nothing takes commands yet."""
@@ -68,3 +74,6 @@ class OwnHub:
     async def everywhere(self, command: Command) -> list[Answer]:
         """Return this worker's answer."""
         return [await answer(self.on_command, command)]
+
+    async def join(self) -> None:
+        """Return at once: there was nobody who could have been commanded."""

@@ -101,6 +101,38 @@ async def test_answers_that_nobody_waits_for_any_more_are_dropped() -> None:
         assert "error" in (await above.told())["answer"]
 
 
+async def test_a_worker_joins_once_it_has_done_what_was_commanded_before_its_time() -> None:
+    released = asyncio.Event()
+
+    async def wait(_command: Command) -> Answer:
+        await released.wait()
+        return {}
+
+    async with linked() as (above, link):
+        link.on_command = wait
+        joining = asyncio.create_task(link.join())
+        assert await above.told() == {"loaded": True}
+        above.order(do=1, command={"unload": "a"})
+        above.order(serve=True)
+        above.order(answers=9, of=[])
+        asked = asyncio.create_task(link.everywhere({"load": "b"}))
+        assert "ask" in await above.told()
+        above.order(answers=0, of=[])
+        await asked  # so what was ordered before has arrived
+        assert not joining.done()
+        released.set()
+        assert await above.told() == {"did": 1, "answer": {}}
+        await joining
+
+
+async def test_who_joins_when_there_is_nobody_above_waits_for_nothing() -> None:
+    async with linked() as (above, link):
+        joining = asyncio.create_task(link.join())
+        await above.told()
+        await above.die()
+        await joining
+
+
 async def test_it_stops_when_it_is_told_and_when_there_is_nobody_above() -> None:
     stops: asyncio.Queue[None] = asyncio.Queue()
     async with linked(lambda: stops.put_nowait(None)) as (above, link):

@@ -39,6 +39,7 @@ def workers() -> Iterator[Workers]:
     made = Workers()
     for number in range(2):
         made.relay.joined(number)
+    assert made.take() == [(number, {"serve": True}) for number in range(2)]
     yield made
     assert not made.sent
 
@@ -117,7 +118,7 @@ def test_a_worker_that_hangs_holds_up_no_answer_for_good(workers: Workers) -> No
     assert workers.take() == [(1, {"answers": 7, "of": [late, {}]})]
 
 
-def test_a_worker_that_comes_later_does_the_latest_command_about_each_model(
+def test_a_worker_that_comes_later_does_the_latest_command_about_each_model_before_it_serves(
     workers: Workers,
 ) -> None:
     workers.relay.left(1)
@@ -125,10 +126,11 @@ def test_a_worker_that_comes_later_does_the_latest_command_about_each_model(
         workers.relay.ask(0, {"ask": 1, "command": command})
         workers.finish()
     workers.relay.joined(1)
-    assert [message["command"] for _, message in workers.take()] == [
+    assert [message.get("command", message) for _, message in workers.take()] == [
         REFRESH,
         {"load": "faces"},
         UNLOAD,
+        {"serve": True},
     ]
 
 
@@ -139,7 +141,7 @@ def test_what_fails_when_it_is_repeated_is_logged(workers: Workers) -> None:
     assert [(line["worker"], line["reason"]) for line in lines] == [(1, "no such model")]
 
 
-def test_a_worker_that_is_not_ready_is_not_asked(workers: Workers) -> None:
+def test_a_worker_that_has_not_joined_is_not_asked(workers: Workers) -> None:
     workers.relay.left(1)
     workers.relay.ask(0, {"ask": 7, "command": LOAD})
     assert workers.take() == [(0, {"do": 1, "command": LOAD})]
