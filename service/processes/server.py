@@ -133,7 +133,9 @@ class _Server(uvicorn.Server):
             self._beat()
         await super().startup(sockets)
         settle()
-        if not self.should_exit:
+        if self.should_exit:
+            self.service.drain()  # told to end before it served; who waits for it is answered
+        else:
             for listener in (sockets or [])[:1]:  # behind it is the one of control
                 self._on_ready(list(greeting(self.service, listener.getsockname()[:2])))
 

@@ -314,6 +314,9 @@ class SeveralWorkers:
         self.commands.append(command)
         return [await self.on_command(command), *self.others]
 
+    async def join(self) -> None:
+        """Nothing was commanded before its time."""
+
 
 def commands(hub: SeveralWorkers) -> Commands:
     """Of a repository with the model m, whose file is broken."""
