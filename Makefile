@@ -11,7 +11,7 @@ CLIENTS := $(VENV)/clients
 TOOLS := $(VENV)/tools
 
 .DEFAULT_GOAL := help
-.PHONY: help serve install test lint chaos audit sbom format model proto lock clean
+.PHONY: help serve install test lint chaos fuzz audit sbom format model proto lock clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,10 @@ test: lint $(VENV)/.clients  ## everything that must be green, the tests include
 
 chaos: $(VENV)/.all $(VENV)/.clients  ## the tests of README's promises in their long form
 	CHAOS=long $(BIN)/pytest tests/chaos tests/security tests/docker/test_rolling_restart.py
+
+# What a search finds is kept in the folder that the failure names, to go into tests/security/fuzz/corpus.
+fuzz: $(VENV)/.all $(VENV)/.clients  ## search for inputs that break the service, SECONDS=60 each way
+	FUZZ_SECONDS=$(or $(SECONDS),60) FUZZ_SEED=$(or $(SEED),$$RANDOM) $(BIN)/pytest -s tests/security/fuzz
 
 # Known holes of every pinned version; one that cannot be looked up fails as well.
 audit: $(VENV)/.tools  ## look the pinned versions up in the databases of known vulnerabilities

@@ -161,7 +161,10 @@ def open_model(path: Path, options: RunOptions) -> OnnxModel:
     except Exception as error:
         raise ModelLoadError(_reason(error, path)) from error
     check_provider(options.provider, session.get_providers())
-    return OnnxModel(session, options.timeout_s)
+    try:
+        return OnnxModel(session, options.timeout_s)
+    except UnicodeDecodeError:  # the runtime keeps bytes, and its bindings decode them here
+        raise ModelLoadError("a name, or the metadata, in the file is not UTF-8") from None
 
 
 def check_provider(asked: str, found: Sequence[str]) -> None:
