@@ -13,13 +13,16 @@ from training.datasets import DatasetError
 from training.loop import NotFiniteError
 from training.run_folder import RunError
 from training.state import StateError
+from training.study import study
+from training.study.config import load as load_study
 from training.train import train
 
 _REFUSED = 1  # the training itself went wrong
 _MISUSED = 2  # configuration, data or folder
+_FIRST_WORDS = ("train", "study", "--help", "--install-completion", "--show-completion")
 
 
-def _command(
+def _train(
     config: Annotated[Path, typer.Argument(help="TOML file, as in training/configs/")],
     fresh: Annotated[bool, typer.Option(help="Begin anew, whatever runs/<name>/ holds.")] = False,
     changes: Annotated[
@@ -42,14 +45,40 @@ def _command(
         _stop(error, _REFUSED)
 
 
+def _study(
+    config: Annotated[Path, typer.Argument(help="TOML file, as training/configs/study.toml")],
+    runs: Annotated[Path, typer.Option(help="Folder of all runs.")] = Path("runs"),
+    jobs: Annotated[int, typer.Option(min=1, help="Trials at once, on a thread each.")] = 1,
+) -> None:
+    """Measure what batch normalization does and write runs/<name>/study.html.
+
+    The same command goes on where a killed study stood.
+    """
+    try:
+        page = study(load_study(config), runs=runs, jobs=jobs)
+    except (ConfigError, DatasetError, RunError, OSError) as error:
+        _stop(error, _MISUSED)
+    else:
+        Console(soft_wrap=True).print(f"Wrote {page}", markup=False, highlight=False)
+
+
 def _stop(error: Exception, status: int) -> None:
     Console(stderr=True, soft_wrap=True).print(f"error: {error}", markup=False, highlight=False)
     sys.exit(status)
 
 
 def main() -> None:
-    """Run the command; the entry point of ``foldserve-train``."""
-    typer.run(_command)
+    """Run the command; the entry point of ``foldserve-train``.
+
+    A first word that is no command is a configuration to train: ``foldserve-train CONFIG.toml``.
+    """
+    app = typer.Typer(no_args_is_help=True, help="Train networks with batch normalization.")
+    app.command("train")(_train)
+    app.command("study")(_study)
+    arguments = sys.argv[1:]
+    if arguments and arguments[0] not in _FIRST_WORDS:
+        arguments.insert(0, "train")
+    app(arguments)
 
 
 if __name__ == "__main__":

@@ -1,23 +1,19 @@
 """Two pictures of a run: its curves, and what it confuses with what."""
 
 from collections.abc import Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from training import atomic
+from training import atomic, drawing
 
-# Two of Okabe and Ito's colours (jfly.uni-koeln.de/color): told apart by everyone, and the line
-# styles tell them apart in grey.
-_TRAIN = {"color": "#E69F00", "linestyle": "--", "label": "train (augmented)"}
-_VALIDATION = {"color": "#0072B2", "linestyle": "-", "label": "validation"}
+_TRAIN: drawing.Style = drawing.ORANGE | {"label": "train (augmented)"}
+_VALIDATION: drawing.Style = drawing.BLUE | {"label": "validation"}
 
 _MOST_NUMBERED = 20  # classes; beyond that the counts would not fit into their cells
 _LONGEST_LABEL = 24  # characters; a class may be called by a whole sentence
@@ -31,20 +27,16 @@ def curves(path: Path, history: Sequence[dict[str, Any]], best_epoch: int) -> No
         history: Rows with ``epoch`` and train and validation ``loss`` and ``accuracy``.
         best_epoch: From 1.
     """
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    for axes, quantity, title in zip(
-        figure.subplots(1, 2), ("loss", "accuracy"), ("Loss", "Accuracy"), strict=True
-    ):
+    figure, both = drawing.panels(2)
+    dots: drawing.Style = {} if len(history) == 1 else {"marker": ""}  # there is no line through one point
+    for axes, quantity in zip(both, ("loss", "accuracy"), strict=True):
         epochs = [row["epoch"] for row in history]
-        dot = "o" if len(history) == 1 else ""  # there is no line through one point
         for split, style in (("train", _TRAIN), ("validation", _VALIDATION)):
-            axes.plot(epochs, [row[f"{split}_{quantity}"] for row in history], marker=dot, **style)
+            axes.plot(epochs, [row[f"{split}_{quantity}"] for row in history], **style | dots)
         axes.axvline(best_epoch, color="0.6", linewidth=1, zorder=0, label=f"epoch {best_epoch}")
-        axes.set(title=title, xlabel="epoch")
         axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
-        axes.grid(color="0.92")
-        axes.legend(frameon=False)
-    _save(path, figure)
+        drawing.finish(axes, title=quantity.capitalize(), xlabel="epoch")
+    atomic.write(path, drawing.png(figure))
 
 
 def confusion(path: Path, counts: NDArray[np.int64], labels: Sequence[str]) -> None:
@@ -69,7 +61,7 @@ def confusion(path: Path, counts: NDArray[np.int64], labels: Sequence[str]) -> N
         axes.set_xticks(range(len(names)), names, rotation=90, parse_math=False)
         axes.set_yticks(range(len(names)), names, parse_math=False)
         _number(axes, counts, shares)
-    _save(path, figure)
+    atomic.write(path, drawing.png(figure))
 
 
 def _shortened(label: str) -> str:
@@ -86,10 +78,3 @@ def _number(axes: Axes, counts: NDArray[np.int64], shares: NDArray[np.float64]) 
         if count:
             color = "black" if shares[row, column] > 0.5 else "white"
             axes.text(column, row, str(count), ha="center", va="center", color=color, fontsize=8)
-
-
-def _save(path: Path, figure: Figure) -> None:
-    FigureCanvasAgg(figure)
-    content = BytesIO()
-    figure.savefig(content, format="png", dpi=120)
-    atomic.write(path, content.getvalue())

@@ -17,6 +17,22 @@ class RunError(ValueError):
     """A run folder cannot be used as asked; the message says what to do."""
 
 
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Keep every other process out until the block ends; a killed process lets go by itself.
+
+    Raises:
+        RunError: If another process trains here.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RunError(f"another process is training in {folder}") from error
+        yield
+
+
 class RunFolder:
     """The files of one run.
 
@@ -48,21 +64,6 @@ class RunFolder:
         """Whether the run has ended with a checkpoint."""
         return self.checkpoint.is_file() and not self._unfinished.exists()
 
-    @contextmanager
-    def claimed(self) -> Iterator[None]:
-        """Keep every other process out until the block ends; a killed process lets go by itself.
-
-        Raises:
-            RunError: If another process trains here.
-        """
-        self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / ".lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise RunError(f"another process is training in {self.path}") from error
-            yield
-
     def check(self, config: TrainingConfig) -> None:
         """See that what an earlier run left, if anything, was made with the same configuration.
 
@@ -77,7 +78,7 @@ class RunFolder:
         except (OSError, ValidationError) as error:
             raise RunError(f"{self._config} cannot be read; --fresh trains anew") from error
         before, now = found.model_dump(mode="json"), config.model_dump(mode="json")
-        if changed := sorted(_differences(before, now)):
+        if changed := differences(before, now):
             raise RunError(
                 f"{self.path} was made with another configuration ({', '.join(changed)} differ);"
                 " --fresh starts it anew, another name keeps it"
@@ -115,6 +116,11 @@ class RunFolder:
         # checkpoint and what lies beside it, is replaced in the end: until then there is a result.
         for path in [self.state, self.metrics, *self.path.glob("events.out.tfevents.*")]:
             path.unlink(missing_ok=True)
+
+
+def differences(found: Any, wanted: Any) -> list[str]:
+    """Return the keys, dotted, in which two configurations differ."""
+    return sorted(_differences(found, wanted))
 
 
 def _differences(found: Any, wanted: Any, key: str = "") -> Iterator[str]:

@@ -31,7 +31,7 @@ from training.models import NormalizedNetwork
 from training.network import fitted_config, initial
 from training.progress import Progress
 from training.reproducible import deterministic, seed_of
-from training.run_folder import RunFolder
+from training.run_folder import RunFolder, claimed
 
 _INITIAL_WEIGHTS = 0  # the "epoch" whose seed the weights are drawn from; real ones count from 1
 
@@ -76,7 +76,7 @@ def train(
     """
     console = console or Console()
     folder, display = RunFolder(runs / config.name), Display(console)
-    with folder.claimed():
+    with claimed(folder.path):
         if not fresh:
             folder.check(config)
         if folder.finished and not fresh:
