@@ -28,7 +28,9 @@ def curves(path: Path, history: Sequence[dict[str, Any]], best_epoch: int) -> No
         best_epoch: From 1.
     """
     figure, both = drawing.panels(2)
-    dots: drawing.Style = {} if len(history) == 1 else {"marker": ""}  # there is no line through one point
+    dots: drawing.Style = (
+        {} if len(history) == 1 else {"marker": ""}
+    )  # there is no line through one point
     for axes, quantity in zip(both, ("loss", "accuracy"), strict=True):
         epochs = [row["epoch"] for row in history]
         for split, style in (("train", _TRAIN), ("validation", _VALIDATION)):

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from training import drawing
 from training.models.config import Placement
@@ -50,7 +51,7 @@ def draw(config: StudyConfig, results: Results) -> dict[str, tuple[Figure, str]]
             " what reaches the activation, and norm of the gradient.",
         ),
         "batches": (
-            _batches(results),
+            _batches(config, results),
             "Left: held-out accuracy by the size of the batches of training, which all saw as many"
             " samples. Right: by which statistics normalize at inference.",
         ),
@@ -147,6 +148,7 @@ def _layers(config: StudyConfig, results: Results) -> Figure:
             for axes, quantity in ((left, "std"), (right, "gradient")):
                 _by_layer(axes, seen, quantity, placement, (moment, dash))
     for axes, title in ((left, "Standard deviation of activations"), (right, "Gradient norms")):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         drawing.finish(axes, title=title, xlabel="layer", yscale="log")
     return figure
 
@@ -160,7 +162,7 @@ def _by_layer(
 ) -> None:
     when = {"first": "before training", "last": "after it"}[moment[0]]
     style = {**_STYLES[placement], "linestyle": moment[1]}
-    style["label"] = f"{style['label'].removesuffix(' the activation')}, {when}"
+    style["label"] = f"{'without BN' if placement == 'none' else 'BN'}, {when}"
     values = [
         np.median([layer[quantity] for layer in layers]) for layers in zip(*seen, strict=True)
     ]
@@ -169,35 +171,34 @@ def _by_layer(
     axes.plot(range(1, len(shown) + 1), shown, markersize=4, **style)
 
 
-def _batches(results: Results) -> Figure:
+def _batches(config: StudyConfig, results: Results) -> Figure:
     figure, (left, right) = drawing.panels(2)
     for placement in BOTH:
         found = results.of(purpose="batches", batch_norm=placement)
         _bands(left, by("batch_size", found, tested), _STYLES[placement])
-    drawing.finish(left, title="Batches of training", xlabel="samples", xscale="log", **_ACCURACY)
-    learned = results.of(purpose="batches", batch_norm="before")
-    sizes = sorted({result.trial.batch_size for result in learned})
-    colors = (drawing.PINK, drawing.GREEN, drawing.ORANGE, drawing.BLACK, drawing.BLUE)
-    for size, style in zip((sizes[0], sizes[-1]), colors[1::3], strict=True):
-        _by_statistics(right, [each for each in learned if each.trial.batch_size == size], style)
-    drawing.finish(
-        right,
-        title="Statistics at inference",
-        xlabel="samples of a batch",
-        xscale="log",
-        **_ACCURACY,
-    )
+    drawing.finish(left, title="Batches of training", xlabel="samples", **_ACCURACY)
+    _in_doublings(left, config.article.batch_sizes)
+    ends = min(config.article.batch_sizes), max(config.article.batch_sizes)
+    for size, style in zip(ends, (drawing.PINK, drawing.BLUE), strict=True):
+        learned = results.of(purpose="batches", batch_norm="before", batch_size=size)
+        _by_statistics(right, learned, style)
+    drawing.finish(right, title="Statistics at inference", xlabel="samples of a batch", **_ACCURACY)
+    _in_doublings(right, config.article.inference_batch_sizes)
     return figure
 
 
-def _by_statistics(axes: Axes, learned: Sequence[Result], style: Mapping[str, Any]) -> None:
+def _in_doublings(axes: Axes, sizes: Sequence[int]) -> None:
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(sizes, [str(size) for size in sizes])
+
+
+def _by_statistics(axes: Axes, learned: Sequence[Result], style: drawing.Style) -> None:
     """Accuracy by the size of the batch that normalizes itself, and by the running statistics."""
     size = learned[0].trial.batch_size
     names = [name for name in learned[0].outcome.inference if name.startswith("batch ")]
     own = [np.median([each.outcome.inference[name] for each in learned]) for name in names]
     sizes = [int(name.removeprefix("batch ")) for name in names]
     axes.plot(sizes, own, **style, label=f"learned with {size}: the batch's own")
-    running = np.median([each.outcome.inference["running"] for each in learned])
-    axes.axhline(
-        float(running), color=style["color"], linewidth=1, label=f"learned with {size}: running"
-    )
+    running = float(np.median([each.outcome.inference["running"] for each in learned]))
+    label = f"learned with {size}: running"
+    axes.axhline(running, color=style["color"], linewidth=1, label=label)
