@@ -59,6 +59,7 @@ def _read(path: Path) -> list[Result]:
     """Read the lines; a killed process may have left half of the last, which is cut off."""
     if not path.exists():
         return []
-    whole, newline, _ = path.read_bytes().rpartition(b"\n")
-    path.write_bytes(whole + newline)
+    whole, newline, half = path.read_bytes().rpartition(b"\n")
+    if half:
+        os.truncate(path, len(whole + newline))
     return [_RESULT.validate_json(line) for line in whole.splitlines()]

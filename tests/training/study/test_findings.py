@@ -13,8 +13,8 @@ from training.study.findings import (
     largest_rate,
     median_steps,
     steps_to,
-    tested,
 )
+from training.study.findings import tested as held_out
 from training.study.results import Result, Results
 
 
@@ -35,7 +35,7 @@ SWEEP = [
 
 def test_a_training_that_diverged_has_reached_nothing() -> None:
     assert final(ended(0.9, diverged=True)) == 0
-    assert tested(ended(0.9, diverged=True)) == 0
+    assert held_out(ended(0.9, diverged=True)) == 0
     assert final(Outcome()) == 0
 
 

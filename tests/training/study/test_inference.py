@@ -19,7 +19,7 @@ class Sign(nn.Module):
 
     def __init__(self, mean: float) -> None:
         super().__init__()
-        self.bn = nn.BatchNorm1d(1, affine=False)
+        self.bn = nn.BatchNorm1d(1)
         self.bn.running_mean = torch.tensor([mean])
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
@@ -41,7 +41,9 @@ def test_each_of_the_statistics_is_used() -> None:
 
 def test_the_model_is_left_as_it_is() -> None:
     model = Sign(mean=100.0).train()
-    accuracies(model, Batches(samples([1.0, 2.0], [0, 1]), 2, CPU), samples([1.0], [0]), [1])
+    accuracies(
+        model, Batches(samples([1.0, 2.0], [0, 1]), 2, CPU), samples([1.0, 2.0], [0, 1]), [2]
+    )
 
     assert model.training
     assert model.bn.running_mean == torch.tensor([100.0])

@@ -77,7 +77,7 @@ def test_trials_of_batch_sizes_see_as_many_samples_and_have_their_rate_in_propor
             "trains_at: input should be less than 1",
         ),
         (TOML.replace("[0.1]", "[]", 1), "article.learning_rates"),
-        (TOML.replace("depths", "deeps", 1), "deep.deeps: no such key"),
+        (TOML + "deeps = 1", "deep.deeps: no such key"),
         ("name", "not TOML"),
     ],
 )
