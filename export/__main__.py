@@ -34,6 +34,7 @@ from export.cli_options import (
     Seed,
     Source,
     Std,
+    TemperatureOf,
     Tolerance,
     Weights,
 )
@@ -41,6 +42,7 @@ from export.errors import ExportError, NothingFoldedError, first_line
 from export.pipeline import ParityOptions
 from export.precision import LARGEST_DROP, options_of
 from export.printable import printable
+from export.reliability import parse_temperature
 from export.signature import signature
 from export.sources.onnx import load
 from export.sources.options import SourceOptions, parse_numbers, parse_shape
@@ -95,6 +97,7 @@ def build(
     calibration: Calibration = None,
     held_out: HeldOut = None,
     max_accuracy_drop: MaxAccuracyDrop = LARGEST_DROP,
+    temperature: TemperatureOf = None,
     samples: Samples = None,
     seed: Seed = 0,
     tolerance: Tolerance = None,
@@ -116,6 +119,7 @@ def build(
         seed=seed,
     )
     narrow = options_of(precision, io, calibration, held_out, max_accuracy_drop)
+    divisor = parse_temperature(temperature)
     console = report.console()
     try:
         with console.status(f"Reading, folding and verifying {source}"):
@@ -130,6 +134,8 @@ def build(
                 target=target,
                 input_format=input_format,
                 precision=narrow,
+                held_out=held_out,
+                temperature=divisor,
             )
     except NothingFoldedError as error:
         report.print_fold(console, error.report.kept)
@@ -140,6 +146,8 @@ def build(
     report.print_build(console, built.manifest, (size, len(folded)), times)
     if built.reduced is not None:
         report.print_precision(console, built.reduced)
+    if (believed := built.manifest["reliability"]) is not None:
+        report.print_reliability(console, believed)
     console.print(f"Wrote {built.path.with_name(PAGE_FILE)}", soft_wrap=True)
     console.print(f"Wrote {built.path}", soft_wrap=True)
 
@@ -198,6 +206,8 @@ def inspect(
     report.print_manifest(console, described)
     report.print_described_fold(console, described)
     report.print_parity(console, described["parity"])
+    if described.get("reliability") is not None:  # of formats before there is none
+        report.print_reliability(console, described["reliability"])
 
 
 @app.command()

@@ -95,6 +95,16 @@ HeldOut = Annotated[
         show_default="samples.npz, or a quarter of the calibration data",
     ),
 ]
+TemperatureOf = Annotated[
+    str | None,
+    typer.Option(
+        "--temperature",
+        metavar="auto|NUMBER",
+        help="Divide logits by it before the softmax, so that probabilities are shares of right "
+        "answers; auto fits it to one half of the held-out samples and judges on the other.",
+        show_default="1",
+    ),
+]
 MaxAccuracyDrop = Annotated[
     float,
     typer.Option(min=0.0, max=100.0, help="Points of top-1 that --precision may cost."),

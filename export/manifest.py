@@ -19,7 +19,7 @@ from export.sources.original import ImageInput, Original
 from export.verify import Parity
 from export.wording import moves
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 KEY = "foldserve.manifest"
 # Characters; the service reads no longer one. A thousand batch norms take half a million.
 LONGEST = 4 * 2**20
@@ -29,6 +29,7 @@ OUTCOMES = {
     1: frozenset({"name", "outcome", "into", "reason"}),
     2: frozenset(field.name for field in fields(AffineOutcome)),
     3: frozenset(field.name for field in fields(AffineOutcome)),
+    4: frozenset(field.name for field in fields(AffineOutcome)),
 }
 
 SEQUENCES = ("into", "through", "blocked_by")
@@ -47,6 +48,7 @@ def compose(
     parity: Parity,
     vector: Mapping[str, Any],
     precision: Mapping[str, Any] | None = None,
+    reliability: Mapping[str, Any] | None = None,
 ) -> Manifest:
     """The manifest of an artifact.
 
@@ -63,6 +65,7 @@ def compose(
         parity: What was measured.
         vector: An input and what the artifact makes of it; see `export.vector`.
         precision: What narrower numbers cost, the fields of `precision` in the manifest.
+        reliability: How far probabilities can be believed, and the temperature of the softmax.
 
     Raises:
         UsageError: There are not as many labels as outputs.
@@ -85,6 +88,7 @@ def compose(
         "precision": dict(precision) if precision is not None else None,
         "parity": asdict(parity),
         "vector": dict(vector),
+        "reliability": dict(reliability) if reliability is not None else None,
         "metrics": dict(original.metrics) if original.metrics is not None else None,
         "created_by": _created_by(original),
     }

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from export import artifact, latency, lock, manifest, page, sources, vector, verify
+from export import artifact, latency, lock, manifest, page, reliability, sources, vector, verify
 from export.artifact import Place
 from export.errors import ArtifactError, NothingFoldedError, UsageError
 from export.folding import Folded, FoldReport, Mode, Target, fold
@@ -15,6 +15,7 @@ from export.guard import fold_within
 from export.input_format import InputFormat, format_of, with_format
 from export.manifest import Manifest
 from export.precision import PrecisionOptions, Reduced, check_float32, reduce_precision
+from export.reliability import Temperature
 from export.sources.options import SourceOptions
 from export.sources.original import Original
 from export.verify import Parity
@@ -77,6 +78,8 @@ def build(
     force: bool = False,
     input_format: InputFormat = "float32",
     precision: PrecisionOptions | None = None,
+    held_out: Path | None = None,
+    temperature: Temperature | None = None,
     mode: Mode = "fast",
     target: Target = "cpu",
     fold_model: Fold | None = None,
@@ -93,6 +96,8 @@ def build(
         force: Replace this version if it exists.
         input_format: What the artifact takes: "image-uint8" is the bytes of decoded images.
         precision: Narrower numbers for the folded model, once it is verified in its own.
+        held_out: Samples to measure probabilities on; None takes those beside the checkpoint.
+        temperature: For the softmax of the logits: a number, "auto" to fit it, or None.
         mode: Which moves to take; see `export.folding.fold`.
         target: The device to choose them for.
         fold_model: What folds a graph but for the batch norms that are to stay, by their names and
@@ -120,6 +125,7 @@ def build(
     verify.check(measured)
     reduced = reduce_precision(folded, original, precision) if precision else None
     model = reduced.model if reduced else folded
+    believed = reliability.measure(model, original, held_out, temperature)
     described = manifest.compose(
         original,
         name=place.name,
@@ -129,6 +135,7 @@ def build(
         parity=measured,
         vector=vector.compose(model, original, measured),
         precision=asdict(reduced.report) if reduced else None,
+        reliability=asdict(believed) if believed else None,
     )
     manifest.attach(model, described)
     data = artifact.serialize(model)

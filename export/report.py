@@ -12,8 +12,10 @@ from export.manifest import Manifest, outcomes
 from export.precision import Reduced
 from export.printable import printable
 from export.signature import Signature, Tensor
-from export.wording import KINDS, decided, listed, sentence, summaries
+from export.wording import KINDS, calibrated, decided, listed, sentence, summaries
 
+# What `print_manifest` leaves to others, or is for machines alone.
+APART = frozenset({"fold", "parity", "reliability", "vector"})
 FP16_ON_A_CPU = (
     "On a CPU ONNX Runtime computes most of fp16 in float32, behind casts; its speed is for CUDA."
 )
@@ -77,6 +79,11 @@ def print_precision(console: Console, reduced: Reduced) -> None:
         console.print(FP16_ON_A_CPU, soft_wrap=True)
 
 
+def print_reliability(console: Console, reliability: Manifest) -> None:
+    """Print how far an artifact's probabilities can be believed."""
+    console.print(f"{calibrated(reliability)}.", soft_wrap=True)
+
+
 def print_described_fold(console: Console, manifest: Manifest) -> None:
     """Print what a manifest of any format says of its fold."""
     print_fold(console, outcomes(manifest), decided(manifest["fold"]))
@@ -134,7 +141,7 @@ def print_manifest(console: Console, manifest: Manifest) -> None:
             table.add_row(
                 name, f"{len(value)}: {', '.join(value[:10])}{' …' if len(value) > 10 else ''}"
             )
-        elif isinstance(value, dict) and name not in {"fold", "parity", "vector"}:
+        elif isinstance(value, dict) and name not in APART:
             table.add_row(name, ", ".join(f"{key} {_number(item)}" for key, item in value.items()))
         elif not isinstance(value, dict):
             table.add_row(name, str(value))

@@ -88,3 +88,17 @@ def _in_order(counts: Mapping[str, int]) -> list[tuple[str, int]]:
     """As the table of words has them, those of another version last."""
     known = [*WORDS, *sorted(counts.keys() - WORDS.keys())]
     return [(outcome, counts[outcome]) for outcome in known if counts.get(outcome)]
+
+
+def calibrated(reliability: Mapping[str, Any]) -> str:
+    """How far an artifact's probabilities can be believed, as a sentence without its end."""
+    count, split = reliability["samples"], reliability["split"]
+    now, before = (f"{100 * reliability[name]:.1f}" for name in ("ece", "ece_before"))
+    temperature = reliability["temperature"]
+    if temperature == 1:
+        return f"Expected calibration error: {now} points, on {count} samples of {split}"
+    fitted = ", fitted to as many others" if reliability["fitted"] else ""
+    return (
+        f"Expected calibration error: {now} points with a temperature of {temperature:.3g}{fitted},"
+        f" {before} without, on {count} samples of {split}"
+    )

@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from export.folding import AffineOutcome
 from export.manifest import Manifest, outcomes
+from export.page.diagram import reliability_diagram
 from export.page.stayed import articles
 from export.page.text import text
 from export.wording import KINDS, REMAINING, decided, details, summaries, word
@@ -40,6 +41,7 @@ def compose(
             _header(manifest, nodes, f"{name} <small>version {version}</small>"),
             f"<main>{_figures(manifest, before, after)}",
             _latencies(latencies or {}),
+            reliability_diagram(manifest.get("reliability")),
             articles([node for node in nodes if node.outcome in REMAINING], before, after),
             f"{_table(nodes)}</main>",
             _footer(manifest),

@@ -62,7 +62,6 @@ def options_of(
     unused = {
         f"--io {io}": io != "float32",
         "--calibration": calibration is not None,
-        "--held-out": held_out is not None,
         "--max-accuracy-drop": max_accuracy_drop != LARGEST_DROP,
     }
     given = ", ".join(option for option, is_given in unused.items() if is_given)

@@ -96,7 +96,9 @@ def reduce_precision(folded: ir.Model, original: Original, options: PrecisionOpt
     check_convertible(folded, options.kind)
     _check_io(original, options)
     graph = signature(folded)
-    data = _data(gather(options, original), graph, original, options.kind)
+    data = _data(
+        gather(options.calibration, options.held_out, original), graph, original, options.kind
+    )
     narrow = _converted(folded, data.calibration, options)
     before, after = artifact.serialize(folded.clone()), artifact.serialize(narrow)
     wide_run, narrow_run = (runtime.load(model, optimized=True) for model in (before, after))

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from export.errors import UsageError, first_line
 from export.precision import images
-from export.precision.options import PrecisionOptions
 from export.sources.original import ImageInput, Original
 
 BESIDE = "samples.npz"
@@ -55,24 +54,25 @@ class Samples:
     held_out: Inputs | None
 
 
-def gather(options: PrecisionOptions, original: Original) -> Samples:
-    """The samples that the options name, or that lie beside the checkpoint.
+def gather(calibration: Path | None, held_out: Path | None, original: Original) -> Samples:
+    """The samples that the user named, or that lie beside the checkpoint.
 
     Args:
-        options: What the user named.
+        calibration: Names inputs to measure ranges on; None names none.
+        held_out: Names inputs to judge by, likewise.
         original: What the samples are for.
 
     Raises:
         UsageError: A file cannot be read, or holds no inputs of this network.
     """
-    named = _named(options.calibration, "--calibration", CALIBRATION, original)
-    judged = _named(options.held_out, "--held-out", HELD_OUT, original)
+    named = _named(calibration, "--calibration", CALIBRATION, original)
+    judged = _named(held_out, "--held-out", HELD_OUT, original)
     beside = _beside(original)
-    calibration = named.get(CALIBRATION) or beside.get(CALIBRATION)
-    held_out = judged.get(HELD_OUT) or named.get(HELD_OUT) or beside.get(HELD_OUT)
-    if calibration is not None and held_out is None:
-        return _divided(calibration)
-    return Samples(calibration, held_out)
+    ranges = named.get(CALIBRATION) or beside.get(CALIBRATION)
+    judges = judged.get(HELD_OUT) or named.get(HELD_OUT) or beside.get(HELD_OUT)
+    if ranges is not None and judges is None:
+        return _divided(ranges)
+    return Samples(ranges, judges)
 
 
 def _divided(inputs: Inputs) -> Samples:

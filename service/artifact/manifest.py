@@ -25,6 +25,7 @@ ResizeFilter = Literal["nearest", "box", "bilinear", "bicubic", "lanczos"]
 # ImageNet networks take a few hundred; the bound keeps a damaged manifest from asking gigabytes.
 Size = Annotated[int, Field(ge=1, le=16384)]
 Count = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class ImageInput(Strict):
@@ -163,6 +164,26 @@ class Parity(ParityV1):
     error_ratio: float | None
 
 
+class ReliabilityBin(Strict):
+    """Held-out samples of about the same confidence, and how many of them were right."""
+
+    confidence: Share
+    accuracy: Share
+    samples: Count
+
+
+class Reliability(Strict):
+    """How far probabilities can be believed, and what logits are divided by before the softmax."""
+
+    temperature: Annotated[float, Field(gt=0)]
+    fitted: bool
+    ece_before: Share
+    ece: Share
+    samples: Count
+    split: str
+    bins: tuple[ReliabilityBin, ...]
+
+
 class Metrics(Strict):
     """The accuracy on the held-out split."""
 
@@ -197,6 +218,11 @@ class Manifest(Strict):
         classifies = self.output is not None and self.output.kind != "tensor"
         return self.input if isinstance(self.input, ImageInput) and classifies else None
 
+    @property
+    def temperature(self) -> float:
+        """What logits are divided by before the softmax; formats before the fourth have none."""
+        return 1.0
+
 
 class ManifestV1(Manifest):
     """Format 1: one kind of move, float32 images, no narrower numbers."""
@@ -218,7 +244,7 @@ class ManifestV2(Manifest):
 
 
 class ManifestV3(Manifest):
-    """Format 3, the one that is written today."""
+    """Format 3: whose probabilities were not measured, and have no temperature."""
 
     format_version: Literal[3]
     input: Annotated[ImageInput | TensorInput, Field(discriminator="kind")] | None
@@ -228,8 +254,25 @@ class ManifestV3(Manifest):
     vector: Vector
 
 
+class ManifestV4(Manifest):
+    """Format 4, the one that is written today."""
+
+    format_version: Literal[4]
+    input: Annotated[ImageInput | TensorInput, Field(discriminator="kind")] | None
+    fold: Fold
+    parity: Parity
+    precision: Precision | None
+    vector: Vector
+    reliability: Reliability | None
+
+    @property
+    def temperature(self) -> float:
+        """What logits are divided by before the softmax."""
+        return 1.0 if self.reliability is None else self.reliability.temperature
+
+
 _FORMATS: Mapping[int, type[Manifest]] = MappingProxyType(
-    {1: ManifestV1, 2: ManifestV2, 3: ManifestV3}
+    {1: ManifestV1, 2: ManifestV2, 3: ManifestV3, 4: ManifestV4}
 )
 
 

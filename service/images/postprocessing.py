@@ -22,12 +22,17 @@ class Prediction:
 
 
 def probabilities(
-    scores: Array, kind: Literal["logits", "probabilities", "tensor"]
+    scores: Array, kind: Literal["logits", "probabilities", "tensor"], temperature: float = 1.0
 ) -> NDArray[np.float64]:
     """Return the probabilities of one row, shape (classes,), in float64.
 
     Logits go through a softmax shifted by their maximum, so that nothing overflows;
     a logit of minus infinity is a probability of zero.
+
+    Args:
+        scores: shape (classes,).
+        kind: what they are.
+        temperature: what logits are divided by (Guo et al. 2017); it changes no order.
 
     Raises:
         OutputNotFinite: the scores hold NaN or plus infinity.
@@ -40,7 +45,10 @@ def probabilities(
         raise OutputNotFinite("the model's scores for this image are not finite")
     if kind != "logits":
         return values
-    exponentials = np.exp(values - largest)
+    shifted = values - largest
+    if temperature != 1:
+        shifted /= temperature
+    exponentials = np.exp(shifted)
     return np.asarray(exponentials / np.add.reduce(exponentials))
 
 

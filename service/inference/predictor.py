@@ -194,7 +194,8 @@ class Predictor:
         assert manifest is not None  # noqa: S101 -- for the type: without one there is no image
         assert manifest.output is not None  # noqa: S101 -- likewise
         scores = outputs[manifest.output.name][0]
-        return rank(probabilities(scores, manifest.output.kind), manifest.labels, top_k)
+        chances = probabilities(scores, manifest.output.kind, manifest.temperature)
+        return rank(chances, manifest.labels, top_k)
 
     def stop_admitting(self) -> None:
         """Refuse every request from now on."""

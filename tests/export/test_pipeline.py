@@ -346,7 +346,7 @@ def of_format_2(**changes: Any) -> str:
     [
         ("{", "no JSON"),
         ("[]", "format_version None"),
-        ('{"format_version": 4}', "format_version 4, this version reads 1 and 2 and 3"),
+        ('{"format_version": 5}', "format_version 5, this version reads 1 and 2 and 3 and 4"),
         ('{"format_version": true}', "format_version True"),
         ('{"format_version": 2}', "does not say what became of every batch norm"),
         ("[" * 100_000, "no JSON"),

@@ -10,7 +10,6 @@ import pytest
 from PIL import Image
 
 from export.errors import UsageError
-from export.precision.options import PrecisionOptions
 from export.precision.samples import Samples, gather
 from export.sources.original import Original, TensorInput
 from tests.export.archives import DAMAGES
@@ -29,7 +28,7 @@ def saved(path: Path, **arrays: Any) -> Path:
 
 
 def gathered(of: Original | None = None, **paths: Path) -> Samples:
-    return gather(PrecisionOptions("int8", **paths), of or network())  # type: ignore[arg-type]  # paths alone
+    return gather(paths.get("calibration"), paths.get("held_out"), of or network())
 
 
 @pytest.fixture

@@ -65,3 +65,18 @@ def test_without_labels_a_class_is_named_by_its_index() -> None:
 def test_scores_that_are_not_the_labels_fail_and_name_no_class() -> None:
     with pytest.raises(InferenceFailed, match="2 labels and scored 3"):
         rank(np.array([0.5, 0.3, 0.2]), ["a", "b"], 1)
+
+
+def test_a_temperature_divides_the_logits_and_keeps_their_order() -> None:
+    logits = np.array([3.0, 1.0, 2.0], np.float32)
+    found = probabilities(logits, "logits", 2.0)
+
+    np.testing.assert_allclose(found, probabilities(logits / 2, "logits"), rtol=1e-12)
+    assert found.argsort().tolist() == logits.argsort().tolist()
+    assert found[0] < probabilities(logits, "logits")[0]
+
+
+def test_a_temperature_leaves_probabilities_as_they_are() -> None:
+    chances = np.array([0.25, 0.75])
+
+    assert probabilities(chances, "probabilities", 2.0).tolist() == [0.25, 0.75]
