@@ -43,8 +43,8 @@ async def run(
     if asked.timeout_s is not None:
         deadline = min(deadline, predictor.deadline(asked.timeout_s))
     work = inference.infer(predictor, asked, exchange.timing, deadline)
-    if predictor.in_place and asked.images is None:
-        return asked, await work  # over in this turn of the loop or the next: nothing to give up
+    if predictor.runs_at_once and asked.images is None:
+        return asked, await work
     return asked, await exchange.while_connected(work)
 
 

@@ -68,7 +68,7 @@ async def predict(exchange: Exchange) -> None:
     with entry.in_use:
         image = _image(await exchange.read_body(), exchange.header(b"content-type"))
         work = predictor.classify(image, top_k, exchange.timing)
-        at_once = predictor.in_place and len(image) <= _SMALL_IMAGE
+        at_once = predictor.runs_at_once and len(image) <= _SMALL_IMAGE
         predictions = await (work if at_once else exchange.while_connected(work))
     content = {"model": entry.name, "version": entry.version, "predictions": predictions}
     await exchange.answer(orjson.dumps(content))

@@ -64,6 +64,7 @@ class Batcher(Generic[Item, Result]):
         in_place: bool = False,
         on_run: Callable[[int, float], None] = lambda _rows, _seconds: None,
     ) -> None:
+        self.in_place = in_place  # until a run that is too long for it
         self._run = run
         self._limits = limits
         self._on_run = on_run
@@ -78,6 +79,11 @@ class Batcher(Generic[Item, Result]):
         self._flush_is_due = False
         self._lingering = Alarm(self._flush)
         self._deadlines = Alarm(self._expire)
+
+    @property
+    def runs_at_once(self) -> bool:
+        """Whether a call is over in the turn of the loop in which it came, or in the next."""
+        return self.in_place and not self._limits.max_queue_delay_s
 
     @property
     def waiting_rows(self) -> int:
@@ -223,6 +229,7 @@ class Batcher(Generic[Item, Result]):
                 return
 
     def _leave_place(self) -> None:
+        self.in_place = False
         self._runners = Runners(self._limits.runners)
         self._admission = Admission(self._limits, self._limits.runners)
 

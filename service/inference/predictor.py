@@ -44,7 +44,8 @@ class Predictor:
         max_image_pixels: of one image.
         scaled_decoding: whether large JPEGs may be decoded smaller, near the exact pixels.
         batches: whether requests may share a run.
-        in_place: whether runs are so short that the event loop does them itself.
+        in_place: whether runs are so short that the event loop does them itself, until one
+            is not.
         buckets: rising numbers of rows; a batch is padded to the next one.
     """
 
@@ -64,7 +65,6 @@ class Predictor:
     ) -> None:
         self.model = model
         self.batches = batches
-        self.in_place = in_place
         self.metrics = metrics
         image = model.manifest.image if model.manifest else None
         self.reader = RequestReader(model.signature, image)
@@ -84,6 +84,16 @@ class Predictor:
             on_run=metrics.run,
         )
         metrics.watch_queue(lambda: self._batcher.waiting_rows)
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the event loop does the runs itself, now."""
+        return self._batcher.in_place
+
+    @property
+    def runs_at_once(self) -> bool:
+        """Whether a request is run before its client could go away."""
+        return self._batcher.runs_at_once
 
     def deadline(self, timeout_s: float | None = None) -> float:
         """Return when a request that is admitted now is late, on the clock of ``time.monotonic``.

@@ -62,11 +62,19 @@ async def replaced(running: Server, killed: int, workers: int) -> None:
 
 def connections(pid: int, port: int) -> int:
     """Return how many clients a process talks to (proc(5): ``fd`` and ``net/tcp``)."""
-    links = [str(each.readlink()) for each in Path(f"/proc/{pid}/fd").iterdir()]
-    held = {re.sub(r"\D", "", link) for link in links if link.startswith("socket:")}
+    links = [link(each) for each in Path(f"/proc/{pid}/fd").iterdir()]
+    held = {re.sub(r"\D", "", each) for each in links if each.startswith("socket:")}
     lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     served = [line for line in lines if line[1].endswith(f":{port:04X}") and line[3] == "01"]
     return sum(line[9] in held for line in served)
+
+
+def link(descriptor: Path) -> str:
+    """Return what a descriptor is of; nothing if it was closed since it was listed."""
+    try:
+        return str(descriptor.readlink())
+    except FileNotFoundError:
+        return ""
 
 
 def fallen(before: Metrics, now: Metrics) -> list[str]:

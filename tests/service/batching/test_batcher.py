@@ -357,6 +357,13 @@ async def test_a_delay_lets_a_batch_fill_and_a_full_one_goes_at_once(in_place: b
     assert runner.batches == [[1, 2, 3, 4]]
 
 
+async def test_a_call_is_not_run_at_once_where_a_batch_may_fill(in_place: bool) -> None:
+    async with batching(Runner(), in_place=in_place, max_queue_delay_s=1.0) as batcher:
+        assert not batcher.runs_at_once
+    async with batching(Runner(), in_place=in_place) as batcher:
+        assert batcher.runs_at_once is in_place
+
+
 async def test_a_delay_ends_with_a_batch_that_is_not_full(in_place: bool) -> None:
     async with batching(Runner(), in_place=in_place, max_queue_delay_s=0.01) as batcher:
         assert await outcome(call(batcher, 1)) == 10
@@ -625,6 +632,7 @@ async def test_a_run_in_place_that_takes_long_is_the_last_one_in_place(
     runner = Runner()
     async with batching(runner, in_place=True) as batcher:
         assert await outcome(call(batcher, 1)) == 10
+        assert batcher.runs_at_once
         with monkeypatch.context() as slow:
             slow.setattr(runners, "time", LeapingClock(10.0))
             assert [await outcome(each) for each in (call(batcher, 2), call(batcher, 3))] == [
@@ -632,6 +640,8 @@ async def test_a_run_in_place_that_takes_long_is_the_last_one_in_place(
                 30,
             ]
         assert runner.threads == own
+        assert not batcher.in_place
+        assert not batcher.runs_at_once, "from now on a client may go away before its run"
         runner.threads.clear()
         assert await outcome(call(batcher, 4)) == 40
         assert runner.threads
