@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,11 +77,16 @@ def found(pattern: str, text: str) -> str:
 
 
 def command(models: Path, **choices: object) -> "subprocess.Popen[str]":
+    return started("service", models, choices)
+
+
+def started(module: str, models: Path, choices: Mapping[str, object]) -> "subprocess.Popen[str]":
+    """Start a module that serves."""
     clean = {name: value for name, value in os.environ.items() if "FOLDSERVE" not in name}
     alone = {"WORKERS": 1, "MODELS": models, "PORT": 0, "LOG_LEVEL": "warning"}
-    settings = alone | choices
+    settings = alone | dict(choices)
     return subprocess.Popen(
-        [sys.executable, "-m", "service"],
+        [sys.executable, "-m", module],
         env=clean | {f"FOLDSERVE_{name}": str(value) for name, value in settings.items()},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -92,7 +97,14 @@ def command(models: Path, **choices: object) -> "subprocess.Popen[str]":
 
 @contextmanager
 def server(models: Path, **choices: object) -> Iterator[Server]:
-    with command(models, **choices) as process:
+    with ready(command(models, **choices)) as running:
+        yield running
+
+
+@contextmanager
+def ready(process: "subprocess.Popen[str]") -> Iterator[Server]:
+    """Wait until a server that was started is ready, and let it live as long as the block."""
+    with process:
         try:
             assert process.stdout is not None
             yield Server(process, process.stdout.readline())
