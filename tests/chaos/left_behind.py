@@ -1,6 +1,7 @@
 """What clients leave behind in a server: descriptors, connections, rows that wait, memory."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -34,6 +35,15 @@ def processes(running: Server) -> Sequence[int]:
 def resident(running: Server) -> int:
     """Return the bytes of all its processes that are in RAM."""
     return sum(resident_bytes(pid) for pid in processes(running))
+
+
+def heard(running: Server) -> list[str]:
+    """Return what the server says on its error stream, as it comes."""
+    lines: list[str] = []
+    assert running.process.stderr is not None
+    stream = running.process.stderr
+    threading.Thread(target=lambda: lines.extend(stream), daemon=True).start()
+    return lines
 
 
 async def held(running: Server) -> Held:

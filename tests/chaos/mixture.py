@@ -32,7 +32,7 @@ MILL = 512
 """Numbers of a row of the model that is run by a thread."""
 
 _LABELS = {0: "dark", 100: "grey", 255: "bright"}  # of the classifier, by the level
-_SIDE = 200  # pixels; a picture of that size is decoded by a thread
+_SIDES = (100, 800)  # pixels; pictures of these sizes are decoded by a thread
 _PREDICT = "/models/brightness/predict"
 
 
@@ -139,7 +139,7 @@ def packed(rng: Rng) -> Ask:
 
 
 def wide(rng: Rng) -> Ask:
-    x = _row(rng, WIDE)
+    x = np.concatenate([_row(rng, WIDE) for _ in range(int(rng.integers(1, 5)))])
     request = _infer("wide", _document(x), "Accept-Encoding: gzip")
     return _good(request, lambda body: _data(gzip.decompress(body)) == (2 * x).ravel().tolist())
 
@@ -178,9 +178,10 @@ def _label(level: int) -> Callable[[bytes], bool]:
 
 def _large(level: int, rng: Rng) -> bytes:
     """A JPEG that is one level but for a little noise, which its mean has nothing of."""
-    noise = rng.integers(-9, 10, (_SIDE, _SIDE))
+    noise = rng.integers(-9, 10, (40, 40))
     values = np.clip(level + noise, 0, 255).astype(np.uint8)
-    return encoded(Image.fromarray(values).resize((_SIDE, _SIDE), Resampling.NEAREST), "JPEG")
+    side = int(rng.integers(*_SIDES))
+    return encoded(Image.fromarray(values).resize((side, side), Resampling.NEAREST), "JPEG")
 
 
 def pages(rng: Rng) -> Ask:

@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -25,7 +24,7 @@ from service.rpc import calls
 from service.rpc.address import reserved_port
 from tests.chaos.leaking import forget, leaking_app, leaking_server
 from tests.chaos.leavers import PREFACE, Calling, Leavers, Visit
-from tests.chaos.left_behind import held, left_behind, settled
+from tests.chaos.left_behind import heard, held, left_behind, settled
 from tests.chaos.load import HOST, LONG, PATIENCE_S, infer_request
 from tests.chaos.mixture import GOOD, MILL, Ask, put_models
 from tests.chaos.soak import Soak
@@ -137,15 +136,6 @@ async def waiting_rows(running: Server) -> AsyncIterator[list[float]]:
             yield found
         finally:
             over.set()
-
-
-def heard(running: Server) -> list[str]:
-    """Return what the server says on its error stream, as it comes."""
-    lines: list[str] = []
-    assert running.process.stderr is not None
-    stream = running.process.stderr
-    threading.Thread(target=lambda: lines.extend(stream), daemon=True).start()
-    return lines
 
 
 async def test_a_server_that_keeps_a_descriptor_of_each_client_is_found_out(
