@@ -80,16 +80,7 @@ class Exchange:
         Raises:
             ClientDisconnect: the client went away.
         """
-        work = asyncio.ensure_future(answer)
-        gone = asyncio.ensure_future(_disconnected(self._receive))
-        try:
-            await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
-            if not work.done():
-                raise ClientDisconnect
-            return work.result()
-        finally:
-            work.cancel()
-            gone.cancel()
+        return await _while_connected(self._receive, answer)
 
     async def answer(self, body: bytes, content_type: bytes = JSON, headers: Headers = ()) -> None:
         """Send a 200 answer, packed if the client asks for it."""
@@ -161,7 +152,7 @@ async def read_body(
     if len(body) <= _SMALL_BODY:
         return unpack()
     deadline = time.monotonic() + settings.request_timeout_s
-    return await service.decoder.decode(unpack, deadline)
+    return await _while_connected(receive, service.decoder.decode(unpack, deadline))
 
 
 async def _receive_all(receive: Receive, limit: int, patience_s: float) -> bytes:
@@ -193,6 +184,19 @@ async def _next(receive: Receive) -> Any:
     if message["type"] == "http.disconnect":
         raise ClientDisconnect
     return message
+
+
+async def _while_connected(receive: Receive, answer: Awaitable[Answer]) -> Answer:
+    work = asyncio.ensure_future(answer)
+    gone = asyncio.ensure_future(_disconnected(receive))
+    try:
+        await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            raise ClientDisconnect
+        return work.result()
+    finally:
+        work.cancel()
+        gone.cancel()
 
 
 async def _disconnected(receive: Receive) -> None:

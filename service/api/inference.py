@@ -38,7 +38,10 @@ async def run(
     """
     began = time.monotonic()
     deadline = predictor.deadline()
-    asked = read() if size <= SMALL_BODY else await _in_thread(exchange, read, deadline)
+    if size <= SMALL_BODY:
+        asked = read()
+    else:
+        asked = await exchange.while_connected(_in_thread(exchange, read, deadline))
     exchange.timing.decode_s = time.monotonic() - began
     if asked.timeout_s is not None:
         deadline = min(deadline, predictor.deadline(asked.timeout_s))

@@ -27,6 +27,9 @@ _TASTE = 2**17
 # HTTP/2 as gRPC begins it: the preface and an empty frame of settings (RFC 9113, 3.4).
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 
+# Otherwise gRPC gives channels to one address the same connection.
+_OWN_CONNECTION = (("grpc.use_local_subchannel_pool", 1),)
+
 
 class Point(Enum):
     """When a client goes."""
@@ -82,7 +85,6 @@ class Leavers:
         self._calls = calls
         self._rng = np.random.default_rng(seed)
         self.points: Counter[str] = Counter()
-        self.answered = 0
 
     async def leave(self, times: int, clients: int) -> None:
         """Go away so many times in all, with so many clients at once."""
@@ -128,26 +130,27 @@ class Leavers:
         await loop.sock_connect(connection, (HOST, visit.port))
         await loop.sock_sendall(connection, visit.request[:until])
         if point is Point.WAITING:
-            await asyncio.sleep(self._rng.uniform(0, visit.longest_s))
+            await self._wait(visit.longest_s)
         elif point is Point.ANSWER:
             await loop.sock_recv(connection, 1 + self._below(_TASTE))
 
     async def _call(self, calling: Calling) -> None:
         by_channel = self._below(4) == 0
         self.points["in a call, with its connection" if by_channel else "in a call"] += 1
-        channel = aio.insecure_channel(calling.address, options=_OWN_CONNECTION)
-        async with channel:
+        async with aio.insecure_channel(calling.address, options=_OWN_CONNECTION) as channel:
+            if self._below(4):  # else it may go before it is connected
+                await channel.channel_ready()
             call = infer(channel, calling.model, calling.x)
-            await asyncio.sleep(self._rng.uniform(0, calling.longest_s))
+            await self._wait(calling.longest_s)
             if by_channel:
                 await channel.close()
             else:
                 call.cancel()
             await call.code()
 
+    async def _wait(self, longest_s: float) -> None:
+        # Half of them for an eighth of the time: most answers are quick.
+        await asyncio.sleep(longest_s * self._rng.uniform() ** 3)
+
     def _below(self, bound: int) -> int:
         return int(self._rng.integers(bound))
-
-
-# Otherwise gRPC gives channels to one address the same connection.
-_OWN_CONNECTION = (("grpc.use_local_subchannel_pool", 1),)

@@ -9,9 +9,10 @@ import numpy as np
 from grpc import aio  # type: ignore[import-untyped]  # it has no types
 
 from service.rpc.messages import SERVICE, protocol
+from tests.chaos.asks import Ask, Call
 from tests.chaos.leavers import Leavers
 from tests.chaos.load import HOST, PATIENCE_S, Client, Found, read_answer
-from tests.chaos.mixture import Ask, Call, Kind
+from tests.chaos.mixture import Kind
 
 CLIENTS = 16
 LEAVERS = 8  # of a hundred requests: whose clients go away before their answer

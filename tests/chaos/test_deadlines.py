@@ -5,16 +5,20 @@ waits. What is counted afterwards is the rows that were run.
 """
 
 import asyncio
+import gzip
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import grpc  # type: ignore[import-untyped]  # it has no types
+import numpy as np
+import orjson
 import pytest
 from grpc import aio
 from PIL import Image
 
+from tests.chaos.asks import WIDE, document
 from tests.chaos.load import HOST, Client, Found, read_answer
 from tests.chaos.roads import ENDED, LATE, MODEL, ROADS, WITH_TIMEOUT, Asker, as_json, post, send
 from tests.chaos.workers import connections, metrics, until
@@ -167,23 +171,31 @@ async def test_clients_that_are_gone_before_their_batch_is_full_cost_no_run(root
         assert await asker.ran() == (1, len(stay))
 
 
-async def test_a_client_that_is_gone_before_its_picture_is_decoded_costs_no_run(
+async def test_clients_that_are_gone_before_their_body_is_decoded_cost_no_run(
     root: Path,
 ) -> None:
-    """One thread decodes, and what it has before it takes seconds."""
-    kept, gone, found = 8, 4, Found()
+    """One thread decodes, and what it has before it takes seconds.
+
+    It decodes pictures, unpacks what is packed, and reads long texts.
+    """
+    kept, times, found = 8, 2, Found()
     large = encoded(Image.new("RGB", (4000, 4000)), "PNG")  # few bytes, many pixels
     small = encoded(noise(128, 128), "JPEG")
     path = "/models/brightness/predict"
     form = b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\n%b\r\n--x--' % small
     multipart = post(path, form, "Content-Type: multipart/form-data; boundary=x")
+    numbers = np.random.default_rng(0).integers(0, 2**20, (1, WIDE)).astype(np.float32)
+    text = orjson.dumps(document(numbers))
+    packed = post("/v2/models/wide/infer", gzip.compress(text), "Content-Encoding: gzip")
+    bodies = [post(path, small), multipart, post("/v2/models/wide/infer", text), packed]
+    zoo.put(root, "wide", 1, zoo.doubler(shape=("batch", WIDE)))
     async with asking(root, DECODE_THREADS=1) as asker:
         port = asker.running.port
         clients = [Client(port, found) for _ in range(kept)]
         stay = [asyncio.create_task(each.ask(post(path, large))) for each in clients]
         await connected(asker, kept)
         await metrics(asker.running)  # what was sent before is read
-        go = [send(port, each) for each in (post(path, small), multipart) * gone]
+        go = [send(port, each) for each in bodies * times]
         await connected(asker, kept + len(go))
         await metrics(asker.running)
         for leave in go:
@@ -196,6 +208,7 @@ async def test_a_client_that_is_gone_before_its_picture_is_decoded_costs_no_run(
             client.close()
     assert found.statuses == {200: kept}
     assert told['foldserve_batch_rows_sum{model="brightness",version="1"}'] == kept
+    assert told['foldserve_batch_rows_sum{model="wide",version="1"}'] == 0
 
 
 async def connected(asker: Asker, clients: int) -> None:

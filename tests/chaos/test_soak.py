@@ -8,11 +8,13 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from tests.chaos.asks import MILL, Ask, Rng
+from tests.chaos.good_asks import in_place
 from tests.chaos.leaking import leaking_server
 from tests.chaos.leavers import Calling, Leavers, Visit
 from tests.chaos.left_behind import heard, left_behind, resident, settled
 from tests.chaos.load import LONG, PATIENCE_S
-from tests.chaos.mixture import BAD, GOOD, MILL, Ask, Kind, Rng, in_place, put_models
+from tests.chaos.mixture import BAD, GOOD, Kind, put_models
 from tests.chaos.soak import Heard, Soak
 from tests.chaos.workers import metrics
 from tests.service.servers import Server, server
