@@ -33,6 +33,7 @@ SETTING_S = 0.4
 PARAMETER_S = 0.3
 PROBE_S = 0.05  # more than a run takes that need not wait
 LONG_S = 60.0  # far beyond HOLD_S
+SHORT_S = 0.8  # of a run that is waited for
 FOREVER = 1e18  # turns of the model's loop
 
 
@@ -127,6 +128,19 @@ async def test_a_timeout_counts_while_a_batch_fills_in_place(root: Path) -> None
     async with asking(root, WARM_UP=True, MAX_QUEUE_DELAY_MS=10_000) as asker:
         assert await asker.ask("json", 1.0, PARAMETER_S) == LATE
         assert await asker.ran() == (0, 0)
+
+
+async def test_a_run_that_took_all_the_time_of_its_requests_is_repeated_for_none_of_them(
+    root: Path,
+) -> None:
+    """Mates of a run that was ended run again, each alone, only where they have time left."""
+    choices = {"RUN_TIMEOUT_S": SHORT_S, "REQUEST_TIMEOUT_S": SHORT_S, "MAX_BATCH_SIZE": 4}
+    async with asking(root, **choices, MAX_QUEUE_DELAY_MS=10_000) as asker:
+        full = [FOREVER, 1.0, 1.0, 1.0]
+        ends = await asyncio.gather(*(asker.ask("json", x) for x in full))
+        assert set(ends) <= {LATE, ENDED}
+        assert await asyncio.gather(*(asker.ask("json", 2.0) for _ in full)) == ["2.0"] * 4
+        assert await asker.ran() == (2, 8)
 
 
 @pytest.mark.parametrize("was_in_place", [False, True], ids=["threads", "in place before"])
