@@ -120,6 +120,7 @@ class Service:
             await self.close()
             raise
         self._enter(Phase.SERVING)
+        self.metrics.setting("request_timeout_seconds", self.settings.request_timeout_s)
         if self.settings.repository_poll_s:
             self._polling = asyncio.create_task(self._poller.run(self.settings.repository_poll_s))
 

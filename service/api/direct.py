@@ -93,5 +93,6 @@ class _Plain:
         try:
             await self._endpoint(exchange)
         except ServiceError as error:
+            scope["state"]["error"] = error
             answer = answer_of(error, scope["path"], scope["state"]["request_id"])
             await exchange.send(answer.status, answer.body, answer.raw_headers)

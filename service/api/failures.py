@@ -44,7 +44,8 @@ def answer_of(error: ServiceError, path: str, request_id: str) -> Answer:
 
 
 async def _answer(request: Request, error: Exception) -> Response:
-    answer = answer_of(_ours(error), request.scope["path"], request.state.request_id)
+    ours = request.state.error = _ours(error)
+    answer = answer_of(ours, request.scope["path"], request.state.request_id)
     headers = dict(getattr(error, "headers", None) or {}) | answer.headers
     if headers.get("Allow") == "GET":  # the framework names the methods of one route of the path
         headers["Allow"] = "GET, HEAD"

@@ -20,7 +20,7 @@ from service.api.failures import answer_of
 from service.api.inference import SMALL_ANSWER, SMALL_BODY
 from service.artifact.signature import Tensors
 from service.batching.waiting import Answered
-from service.errors import AccessError, InternalError, ServiceError
+from service.errors import InternalError, ServiceError
 from service.inference.predictor import Predictor
 from service.lifecycle import Service
 from service.repository.entries import Entry
@@ -148,10 +148,10 @@ class _Answer:
         "_asked",
         "_began",
         "_entry",
+        "_error",
         "_labels",
         "_observer",
         "_predictor",
-        "_refusal",
         "_reply",
         "_route",
         "_rows",
@@ -179,7 +179,7 @@ class _Answer:
         self._timing = Timing()
         self._predictor: Predictor | None = None
         self._sent = False
-        self._refusal: str | None = None
+        self._error: ServiceError | None = None
 
     def admit(self, entry: Entry, predictor: Predictor, asked: InferenceRequest) -> None:
         """Take what runs: from here on there is a model that counts the request."""
@@ -209,8 +209,7 @@ class _Answer:
         if not isinstance(error, ServiceError):
             log.error("unexpected error", exc_info=error, request_id=request_id)
             error = _UNEXPECTED
-        if isinstance(error, AccessError):
-            self._refusal = error.code
+        self._error = error
         told = answer_of(error, self._url.decode(), request_id)
         lines = b"".join([b"%b: %b\r\n" % each for each in told.raw_headers])
         self._send(told.status, lines, told.body, request_id)
@@ -235,7 +234,7 @@ class _Answer:
             self._predictor.metrics.request(self._timing, self._rows, status == _OK)
         seconds = time.monotonic() - self._began
         self._observer.record(
-            "POST", self._url.decode(), self._route, status, request_id, seconds, self._refusal
+            "POST", self._url.decode(), self._route, status, request_id, seconds, self._error
         )
 
     def _request_id(self) -> str:

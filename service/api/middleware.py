@@ -86,7 +86,6 @@ class Observation:
         except ClientDisconnect:
             pass
         except AccessError as error:  # from before the app
-            answer.refusal = error.code
             await answer.fail(error, scope["path"])
         except asyncio.CancelledError:  # the grace time is over
             if not answer.begun:
@@ -101,9 +100,8 @@ class Observation:
     def _record(self, scope: Scope, answer: "_Answer", seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "unmatched")
         method, path = scope["method"], scope["path"]
-        self._observer.record(
-            method, path, route, answer.status, answer.request_id, seconds, answer.refusal
-        )
+        error = answer.error or scope["state"].get("error")
+        self._observer.record(method, path, route, answer.status, answer.request_id, seconds, error)
 
     def _request_id(self, scope: Scope) -> str:
         for name, value in scope["headers"]:
@@ -119,7 +117,7 @@ class _Answer:
         self.request_id = request_id
         self.status = _CLIENT_CLOSED_REQUEST
         self.begun = False
-        self.refusal: str | None = None
+        self.error: ServiceError | None = None
         self._send = send
 
     async def send(self, message: Message) -> None:
@@ -131,6 +129,7 @@ class _Answer:
         await self._send(message)
 
     async def fail(self, error: ServiceError, path: str) -> None:
+        self.error = error
         answer = problem(error, path, self.request_id)
         length = (b"content-length", b"%d" % len(answer.body))
         headers = [*answer.raw_headers, length, *_RAW_SECURITY_HEADERS]

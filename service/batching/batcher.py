@@ -90,6 +90,11 @@ class Batcher(Generic[Item, Result]):
         """Rows that wait for a run now."""
         return self._waiting.rows
 
+    @property
+    def running_rows(self) -> int:
+        """Rows in the runs under way; those in place are over before anyone can ask."""
+        return sum(call.rows for batch in self._running for call in batch)
+
     async def submit(
         self, item: Item, *, rows: int = 1, key: Hashable = None, deadline: float = math.inf
     ) -> Answered[Result]:

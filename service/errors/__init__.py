@@ -111,6 +111,13 @@ from service.errors.run import (
 )
 from service.errors.control import ControlError, ControlPlaneOff, LoadFailed
 
+
+def codes() -> list[str]:
+    """Return the code of every error that a client may be told of."""
+    found = (value for value in globals().values() if isinstance(value, type))
+    return [each.code for each in found if issubclass(each, ServiceError) and "code" in vars(each)]
+
+
 __all__ = [
     "AccessError",
     "BatchTooLarge",
@@ -163,4 +170,5 @@ __all__ = [
     "UnsupportedEncoding",
     "UnsupportedImage",
     "VersionNotFound",
+    "codes",
 ]

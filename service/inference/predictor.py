@@ -83,7 +83,11 @@ class Predictor:
             in_place=in_place,
             on_run=metrics.run,
         )
-        metrics.watch_queue(lambda: self._batcher.waiting_rows)
+        metrics.watch_queue(
+            lambda: self._batcher.waiting_rows,
+            lambda: self._batcher.running_rows,
+            limits.max_queue_size,
+        )
 
     @property
     def in_place(self) -> bool:

@@ -188,7 +188,7 @@ class BoundedConnection(HttpToolsProtocol):
     def _answer(self, error: ServiceError) -> bytes:
         """Return the whole answer to what is no request of any endpoint, and count it."""
         request_id = self._observer.request_id(None)
-        self._observer.record("-", "", "unmatched", error.status, request_id, 0.0)
+        self._observer.record("-", "", "unmatched", error.status, request_id, 0.0, error)
         told = problem(error, "", request_id)
         headers = [
             *self.server_state.default_headers,

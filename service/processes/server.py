@@ -131,6 +131,9 @@ class _Server(uvicorn.Server):
         if self._link is not None:
             self._link.listen(self._end)
             self._beat()
+        state, metrics = self.server_state, self.service.metrics
+        metrics.watch("connections", lambda: len(state.connections))
+        metrics.watch("requests_in_flight", lambda: len(state.tasks))
         await super().startup(sockets)
         settle()
         if self.should_exit:

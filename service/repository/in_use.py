@@ -24,6 +24,11 @@ class InUse:
         if not self._inside and self._left is not None:
             self._left.set()
 
+    @property
+    def count(self) -> int:
+        """How many are inside."""
+        return self._inside
+
     async def ended(self) -> None:
         """Return once nobody is inside; who enters while it is awaited is waited for, too."""
         while self._inside:

@@ -56,7 +56,7 @@ class Access(aio.ServerInterceptor):  # type: ignore[misc]  # untyped
             finally:
                 seconds = time.perf_counter() - began
                 self._observer.record(
-                    "grpc", name, f"grpc {known}", error.status, request_id, seconds, error.code
+                    "grpc", name, f"grpc {known}", error.status, request_id, seconds, error
                 )
 
         # A stream is not read before it is asked for a message.

@@ -71,7 +71,7 @@ def handler(observer: Observer, calls: InUse, name: str, request: Message, metho
     async def serve(body: bytes, context: Any) -> bytes:
         began = time.perf_counter()
         call = Call(context, observer.request_id(_offered_id(context)))
-        status = _CLIENT_CLOSED_REQUEST
+        status, ours = _CLIENT_CLOSED_REQUEST, None
         try:
             with calls:
                 message = await method(_parse(request, body), call)
@@ -85,7 +85,7 @@ def handler(observer: Observer, calls: InUse, name: str, request: Message, metho
             raise  # for the types: abort does
         finally:
             seconds = time.perf_counter() - began
-            observer.record("grpc", name, f"grpc {name}", status, call.request_id, seconds)
+            observer.record("grpc", name, f"grpc {name}", status, call.request_id, seconds, ours)
         return answer
 
     # Bytes in and out: a message that cannot be read is told in our words, and counted.

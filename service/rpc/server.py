@@ -83,6 +83,7 @@ class RpcServer:
         self._setting = setting
         self._is_control = setting == CONTROL_GRPC_PORT
         self._calls = InUse()
+        service.metrics.watch("requests_in_flight", lambda: self._calls.count)
         self._health = Health(SERVICE, service.draining)
         methods = self._methods()
         observer = Observer(service.metrics, settings.access_log)

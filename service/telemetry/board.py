@@ -1,7 +1,7 @@
 """Counters in memory that all workers share, so that each of them can tell the whole.
 
     board   one slot a worker
-    slot    pid, phase, was ready, beats, doubles in use; then series, one behind the other
+    slot    pid, phase, was ready, beats, claims, doubles in use; then series, one behind the other
     series  length of the key, number of values, whether it is a gauge; the key, the values
 
 A slot is written by its worker alone and read by all, without locks: a double is stored at
@@ -30,7 +30,7 @@ _RATES = 1024
 _SLOT_BYTES = 4 * 2**20
 
 _DOUBLE_BYTES = 8
-_PID, _PHASE, _WAS_READY, _BEATS, _USED, _FIRST = range(6)
+_PID, _PHASE, _WAS_READY, _BEATS, _CLAIMS, _USED, _FIRST = range(7)
 _HEAD_DOUBLES = 3
 
 Key = tuple[str, ...]
@@ -97,12 +97,18 @@ class Slot:
         """How many signs of life the workers of this slot have given."""
         return self._doubles[_BEATS]
 
+    @property
+    def restarts(self) -> int:
+        """How many workers have taken over this slot from one before them."""
+        return max(0, int(self._doubles[_CLAIMS]) - 1)
+
     def beat(self) -> None:
         """Give a sign of life."""
         self._doubles[_BEATS] += 1.0
 
     def claim(self) -> None:
         """Write here from now on, as this process."""
+        self._doubles[_CLAIMS] += 1.0
         self._enter(os.getpid(), Phase.STARTING)
         self._known = {each.key: each.values for each in self.series()}
 

@@ -1,6 +1,9 @@
 """The board of all workers in Prometheus' text format; any worker can write it."""
 
+import platform
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from importlib.metadata import version
 from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -12,13 +15,15 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from service.errors import codes
 from service.telemetry.board import Board, Key, Phase, Slot
-from service.telemetry.series import ROWS, SECONDS, totals
+from service.telemetry.series import FAILURES, ROWS, ROWS_ANSWERED, SECONDS, totals
 
 _Labels = tuple[str, ...]
 _MODEL: _Labels = ("model", "version")
 _COUNTERS: dict[str, tuple[str, _Labels]] = {
     "requests": ("Requests by route and status.", ("route", "status")),
+    "errors": ("Errors that clients were told of, by code.", ("code",)),
     "load_failures": ("Loads that failed, in each worker; what was served before stays.", _MODEL),
 }
 _HISTOGRAMS: dict[str, tuple[str, _Labels]] = {
@@ -31,25 +36,47 @@ _HISTOGRAMS: dict[str, tuple[str, _Labels]] = {
 }
 _GAUGES: dict[str, tuple[str, _Labels]] = {
     "waiting_rows": ("Rows that wait for a run.", _MODEL),
+    "running_rows": ("Rows in runs under way; those of the event loop are over at once.", _MODEL),
+    "queue_limit_rows": ("Rows that may wait, in all workers.", _MODEL),
     "model_ready": ("1 for a version that every worker serves, else 0.", _MODEL),
+    "connections": ("HTTP connections that are open.", ()),
+    "requests_in_flight": ("Requests that are being answered, this one among them.", ()),
+    "request_timeout_seconds": ("Seconds that a request has from its admission.", ()),
 }
 
 
 def exposition(board: Board) -> bytes:
     """Return everything that stands on the board, and the state of each worker's process."""
     registry = CollectorRegistry()
-    registry.register(_Totals(board))
-    registry.register(_Workers(board))
+    for collector in (_Build(), _Totals(board), _Workers(board)):
+        registry.register(collector)
     return generate_latest(registry)
+
+
+class _Build(Collector):
+    """Which versions run, as labels of a 1."""
+
+    def collect(self) -> Iterable[Metric]:
+        labels = _versions()
+        gauge = GaugeMetricFamily("foldserve_build_info", "Versions that run.", labels=[*labels])
+        gauge.add_metric([*labels.values()], 1)
+        yield gauge
+
+
+@cache
+def _versions() -> dict[str, str]:
+    return {"version": version("foldserve"), "python": platform.python_version()}
 
 
 class _Totals(Collector):
     """The counts of all workers as one."""
 
     def __init__(self, board: Board) -> None:
-        self._totals = totals(board)
+        # A code that has not come up yet is 0: a count that begins at 1 is not seen to rise.
+        self._totals = {("errors", code): [0.0] for code in codes()} | totals(board)
 
     def collect(self) -> Iterable[Metric]:
+        yield from self._inferences()
         for name, (text, labels) in _COUNTERS.items():
             counter = CounterMetricFamily(f"foldserve_{name}", text, labels=labels)
             for values, of in self._of(name):
@@ -66,6 +93,30 @@ class _Totals(Collector):
             for values, of in self._of(name):
                 gauge.add_metric(values, of[0])
             yield gauge
+
+    def _inferences(self) -> Iterable[Metric]:
+        """Return what other series tell of the inference requests, in the words of a dashboard."""
+        requests = CounterMetricFamily(
+            "foldserve_inference_requests",
+            "Inference requests of a model, by what came of them.",
+            labels=(*_MODEL, "outcome"),
+        )
+        rows = CounterMetricFamily(
+            "foldserve_inference_rows", "Rows of the answered inference requests.", labels=_MODEL
+        )
+        for values, of in self._of("infer_seconds"):
+            requests.add_metric((*values, "success"), sum(of[:-1]))
+        for values, of in self._of("outcomes"):
+            requests.add_metric((*values, "failure"), of[FAILURES])
+            rows.add_metric(values, of[ROWS_ANSWERED])
+        last = GaugeMetricFamily(
+            "foldserve_last_run_timestamp_seconds",
+            "When the latest run ended, seconds since 1970; 0 before the first.",
+            labels=_MODEL,
+        )
+        for values, of in self._of("last_run"):
+            last.add_metric(values, of[0])
+        yield from (requests, rows, last)
 
     def _of(self, name: str) -> Iterator[tuple[Key, list[float]]]:
         for key, values in self._totals.items():
@@ -86,10 +137,16 @@ class _Workers(Collector):
         ready = GaugeMetricFamily(
             "foldserve_worker_ready", "1 for a worker that serves, else 0.", labels=("worker",)
         )
+        restarts = CounterMetricFamily(
+            "foldserve_worker_restarts",
+            "Workers that were started in the place of one that ended.",
+            labels=("worker",),
+        )
         for worker, slot in self._slots.items():
             requests.add_metric((worker,), _requests(slot))
             ready.add_metric((worker,), slot.phase is Phase.SERVING)
-        yield from (requests, ready, *self._processes())
+            restarts.add_metric((worker,), slot.restarts)
+        yield from (requests, ready, restarts, *self._processes())
 
     def _processes(self) -> Iterable[Metric]:
         """Return what the library tells of one process, of each worker under its label."""

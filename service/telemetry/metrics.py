@@ -51,7 +51,9 @@ class Metrics:
         self.slot.claim()
         self._requests: dict[tuple[str, int], memoryview[float]] = {}
         self._request_seconds: dict[str, Histogram] = {}
+        self._errors: dict[str, memoryview[float]] = {}
         self._models: dict[tuple[str, str], ModelMetrics] = {}
+        self._watched: dict[str, list[Callable[[], int]]] = {}
 
     def request(self, route: str, status: int, seconds: float) -> None:
         """Count an answered request; ``route`` is the template, never the path."""
@@ -62,6 +64,12 @@ class Metrics:
         count[0] += 1.0
         histogram.observe(seconds)
 
+    def error(self, code: str) -> None:
+        """Count an error that a client was told of."""
+        if code not in self._errors:
+            self._errors[code] = self.open(("errors", code), 1)
+        self._errors[code][0] += 1.0
+
     def model(self, name: str, version: str) -> "ModelMetrics":
         """Return the metrics of one version of one model, always the same."""
         if (name, version) not in self._models:
@@ -71,17 +79,28 @@ class Metrics:
     def model_ready(self, name: str, version: str, *, ready: bool) -> None:
         """Say whether a version is served; one that is not has no queue to watch any more."""
         if not ready and (name, version) in self._models:
-            self._models[name, version].watch_queue(int)
+            self._models[name, version].watch_queue(int, int, 0)
         self.open(("model_ready", name, version), 1, is_gauge=True)[0] = ready
+        self.open(("load_failures", name, version), 1)  # a count that begins is seen to rise
 
     def load_failed(self, name: str, version: str) -> None:
         """Count a load of a version that failed."""
         self.open(("load_failures", name, version), 1)[0] += 1.0
 
+    def setting(self, name: str, value: float) -> None:
+        """Tell a setting that figures are held against, such as ``request_timeout_seconds``."""
+        self.open((name,), 1, is_gauge=True)[0] = value
+
+    def watch(self, name: str, count: Callable[[], int]) -> None:
+        """Ask for a number of this worker whenever the metrics are read; those of a name add up."""
+        self._watched.setdefault(name, []).append(count)
+
     def publish(self) -> None:
         """Write down what is only known when it is asked for; other workers read the board."""
         for model in self._models.values():
             model.publish()
+        for name, counts in self._watched.items():
+            self.open((name,), 1, is_gauge=True)[0] = sum(count() for count in counts)
 
     def exposition(self) -> bytes:
         """Return everything, of all workers, in Prometheus' text format."""
@@ -160,8 +179,10 @@ class ModelMetrics:
         self._outcomes = open_series(("outcomes", name, version), OUTCOMES)
         self._last_run = open_series(("last_run", name, version), 1)
         self._sizes: dict[int, memoryview[float]] = {}
-        self._waiting = open_series(("waiting_rows", name, version), 1, is_gauge=True)
-        self._waiting_rows: Callable[[], int] = int
+        self._waiting = self._gauge("waiting_rows")
+        self._running = self._gauge("running_rows")
+        self._limit = self._gauge("queue_limit_rows")
+        self.watch_queue(int, int, 0)
 
     def request(self, timing: Timing, rows: int, ok: bool) -> None:
         """Count an inference request and the time that it spent in each stage."""
@@ -187,16 +208,29 @@ class ModelMetrics:
         size[0] += 1.0
         size[1] += seconds
 
-    def watch_queue(self, waiting_rows: Callable[[], int]) -> None:
-        """Ask for the rows that wait whenever the metrics are read."""
-        self._waiting_rows = waiting_rows
+    def watch_queue(
+        self, waiting_rows: Callable[[], int], running_rows: Callable[[], int], limit: int
+    ) -> None:
+        """Ask for the rows that wait, and those that are run, whenever the metrics are read.
+
+        Args:
+            waiting_rows: of this worker.
+            running_rows: likewise.
+            limit: rows that may wait in this worker.
+        """
+        self._waiting_rows, self._running_rows = waiting_rows, running_rows
+        self._limit[0] = limit
 
     def publish(self) -> None:
-        """Write down how many rows wait now."""
+        """Write down how many rows wait and how many are run now."""
         self._waiting[0] = self._waiting_rows()
+        self._running[0] = self._running_rows()
 
     def _histogram(self, name: str, bounds: tuple[float, ...]) -> Histogram:
         return Histogram(self._open, (name, *self._labels), bounds)
+
+    def _gauge(self, name: str) -> "memoryview[float]":
+        return self._open((name, *self._labels), 1, is_gauge=True)
 
     def _meet(self, rows: int) -> "memoryview[float]":
         """Open the series of a batch size that comes for the first time."""

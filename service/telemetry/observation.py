@@ -5,6 +5,7 @@ from urllib.parse import quote
 
 import structlog
 
+from service.errors import AccessError, ServiceError
 from service.telemetry.metrics import Metrics
 from service.telemetry.refusals import Refusals
 from service.telemetry.request_id import RequestIds
@@ -39,7 +40,7 @@ class Observer:
         status: int,
         request_id: str,
         seconds: float,
-        refusal: str | None = None,
+        error: ServiceError | None = None,
     ) -> None:
         """Count an answered request and log it.
 
@@ -50,17 +51,21 @@ class Observer:
             status: of the answer.
             request_id: as ``request_id`` returned it.
             seconds: from the request's head to its answer.
-            refusal: the code of the error if who asked may not; such may come in any number.
+            error: that the client was told of; those of who may not ask come in any number.
         """
         self._metrics.request(route, status, seconds)
-        if refusal is not None and self._access_log == "errors":
-            self._refusals.add(refusal, request_id)
-        elif self._access_log == "all" or (self._access_log == "errors" and status >= _FIRST_ERROR):
+        if error is not None:
+            self._metrics.error(error.code)
+            if isinstance(error, AccessError) and self._access_log == "errors":
+                self._refusals.add(error.code, request_id)
+                return
+        if self._access_log == "all" or (self._access_log == "errors" and status >= _FIRST_ERROR):
             log.info(
                 "request",
                 method=method,
                 path=quote(path),  # decoded, it could steer the terminal that shows it
                 status=status,
                 request_id=request_id,
+                **({} if error is None else {"code": error.code}),
                 milliseconds=round(seconds * 1000, 3),
             )

@@ -111,7 +111,8 @@ async def test_which_calls_are_logged_can_be_chosen(
     assert len(found) == logged
     for line in found:
         about = {"method", "path", "status", "request_id", "milliseconds"}
-        assert line.keys() == {"event", "log_level"} | about
+        why = {"code"} if line["status"] == 404 else set()
+        assert line.keys() == {"event", "log_level"} | about | why
         assert (line["method"], line["path"]) == ("grpc", "ModelInfer")
 
 

@@ -76,7 +76,7 @@ def test_a_full_slot_says_what_it_cannot_count_and_keeps_what_it_has() -> None:
 
 def test_a_series_may_end_where_its_slot_ends() -> None:
     slot = Board(slot_bytes=PAGE).slots[0]
-    slot.open(("x",), PAGE // 8 - 5 - 3 - 1)[-1] = 1  # the slot's head, the series', its key
+    slot.open(("x",), PAGE // 8 - 6 - 3 - 1)[-1] = 1  # the slot's head, the series', its key
     assert next(slot.series()).values[-1] == 1
     with pytest.raises(BoardFull):
         slot.open(("y",), 1)

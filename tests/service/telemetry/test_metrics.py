@@ -2,6 +2,8 @@
 
 import math
 import re
+import time
+from importlib.metadata import version
 from pathlib import Path
 
 import httpx
@@ -82,10 +84,67 @@ def test_the_stages_of_an_answered_request_are_timed_by_model() -> None:
 def test_the_rows_that_wait_are_asked_for_when_they_are_read() -> None:
     metrics = Metrics()
     waiting = [3]
-    metrics.model("digits", "1").watch_queue(lambda: waiting[0])
+    metrics.model("digits", "1").watch_queue(lambda: waiting[0], lambda: 2, 1024)
     assert shown(metrics)["foldserve_waiting_rows" + MODEL] == 3
     waiting[0] = 1
-    assert shown(metrics)["foldserve_waiting_rows" + MODEL] == 1
+    found = shown(metrics)
+    assert found["foldserve_waiting_rows" + MODEL] == 1
+    assert found["foldserve_running_rows" + MODEL] == 2
+    assert found["foldserve_queue_limit_rows" + MODEL] == 1024
+
+
+def test_every_error_code_is_told_from_the_start_and_those_that_come_up_are_counted() -> None:
+    metrics = Metrics()
+    assert shown(metrics)['foldserve_errors_total{code="output_not_finite"}'] == 0
+    for _ in range(2):
+        metrics.error("output_not_finite")
+    found = shown(metrics)
+    assert found['foldserve_errors_total{code="output_not_finite"}'] == 2
+    assert found['foldserve_errors_total{code="queue_full"}'] == 0
+
+
+def test_inference_requests_are_counted_by_model_and_outcome() -> None:
+    metrics = Metrics()
+    metrics.model("digits", "1").request(timing(infer_s=0.1), rows=3, ok=True)
+    metrics.model("digits", "1").request(timing(), rows=0, ok=False)
+    metrics.model("digits", "1").request(timing(infer_s=0.1), rows=4, ok=True)
+    metrics.model("digits", "1").run(7, 0.1)
+    found = shown(metrics)
+    requests = 'foldserve_inference_requests_total{{model="digits",outcome="{}",version="1"}}'
+    assert found[requests.format("success")] == 2
+    assert found[requests.format("failure")] == 1
+    assert found["foldserve_inference_rows_total" + MODEL] == 7
+    assert found["foldserve_last_run_timestamp_seconds" + MODEL] == pytest.approx(
+        time.time(), abs=60
+    )
+
+
+def test_what_is_watched_is_asked_for_when_it_is_read_and_a_setting_is_not_added_up() -> None:
+    board = Board(workers=2)
+    first, second = (Metrics(board, worker) for worker in range(2))
+    for metrics in (first, second):
+        metrics.setting("request_timeout_seconds", 30)
+    first.watch("requests_in_flight", lambda: 2)
+    first.watch("requests_in_flight", lambda: 3)
+    second.watch("requests_in_flight", lambda: 4)
+    second.publish()
+    found = shown(first)
+    assert found["foldserve_requests_in_flight"] == 9
+    assert found["foldserve_request_timeout_seconds"] == 30
+
+
+def test_a_worker_in_the_place_of_another_is_a_restart() -> None:
+    board = Board(workers=2)
+    for worker in (0, 1, 1):
+        Metrics(board, worker)
+    found = shown(Metrics(board, 1))
+    assert found['foldserve_worker_restarts_total{worker="0"}'] == 0
+    assert found['foldserve_worker_restarts_total{worker="1"}'] == 2
+
+
+def test_the_version_that_runs_is_told() -> None:
+    (told,) = [name for name in shown(Metrics()) if name.startswith("foldserve_build_info")]
+    assert f'version="{version("foldserve")}"' in told
 
 
 def test_each_worker_tells_the_whole() -> None:
@@ -94,8 +153,8 @@ def test_each_worker_tells_the_whole() -> None:
     for metrics in (first, second, second):
         metrics.request("/v2", 200, 0.01)
         metrics.model("digits", "1").run(8, 0.01)
-    first.model("digits", "1").watch_queue(lambda: 2)
-    second.model("digits", "1").watch_queue(lambda: 3)
+    first.model("digits", "1").watch_queue(lambda: 2, int, 8)
+    second.model("digits", "1").watch_queue(lambda: 3, int, 8)
     first.publish()
     second.publish()
     for metrics in (first, second):
@@ -104,6 +163,7 @@ def test_each_worker_tells_the_whole() -> None:
         assert found["foldserve_run_seconds_count" + MODEL] == 3
         assert found["foldserve_batch_rows_sum" + MODEL] == 24
         assert found["foldserve_waiting_rows" + MODEL] == 5
+        assert found["foldserve_queue_limit_rows" + MODEL] == 16
         assert found['foldserve_worker_requests_total{worker="0"}'] == 1
         assert found['foldserve_worker_requests_total{worker="1"}'] == 2
         assert found['process_resident_memory_bytes{worker="0"}'] > 0
