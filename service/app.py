@@ -89,7 +89,7 @@ def create_app(
         describe_keys(app)
     if settings.control_port is not None:
         app.add_middleware(ControlPort, port=settings.control_port)
-    observer = Observer(service.metrics, settings.access_log)
+    observer = Observer(service.metrics, settings.access_log, service.tracing)
     app.add_middleware(Observation, observer=observer)
     if settings.cors_origins:
         _let_pages_call(app, settings.cors_origins)

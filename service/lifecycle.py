@@ -20,8 +20,13 @@ from service.repository.poll import Poller
 from service.settings import Settings
 from service.telemetry.board import Phase
 from service.telemetry.metrics import Metrics
+from service.telemetry.tracing import tracing_of
 
 log = structlog.get_logger()
+
+# For the last traces of a server that ends: half of what a worker has to free its models, so that
+# a collector that does not answer gets nobody killed; and what a busy one needs.
+_MOST_TRACES_S, _LEAST_TRACES_S = 5.0, 1.0
 
 
 class Service:
@@ -46,6 +51,7 @@ class Service:
         self.settings = settings
         self.plan = plan_alone(settings) if plan is None else plan
         self.metrics = Metrics() if metrics is None else metrics
+        self.tracing = tracing_of(settings)
         self.draining = asyncio.Event()
         self.ending = asyncio.Event()  # set when nobody is let in any more
         self.start_error: StartError | None = None
@@ -119,6 +125,8 @@ class Service:
             self.start_error = error
             await self.close()
             raise
+        if self.tracing is not None:
+            self.tracing.start()
         self._enter(Phase.SERVING)
         self.metrics.setting("request_timeout_seconds", self.settings.request_timeout_s)
         if self.settings.repository_poll_s:
@@ -143,6 +151,8 @@ class Service:
         grace_s = self.grace_left()
         drained = await asyncio.gather(*(each.close(grace_s) for each in predictors))
         self.decoder.close()
+        if self.tracing is not None:
+            await self.tracing.close(max(_LEAST_TRACES_S, min(_MOST_TRACES_S, self.grace_left())))
         self._enter(Phase.CLOSED)
         if self.start_error is None:
             log.info("closed", drained=all(drained))

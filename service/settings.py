@@ -15,6 +15,9 @@ LARGEST_IMAGE_PIXELS = 89_000_000
 # As browsers send it (RFC 6454): no path, no slash at the end, no capitals.
 _ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]+)?")
 
+# A URL whose path is more than a slash.
+_COLLECTOR = re.compile(r"https?://[^/?#\s]+/[^?#\s]+")
+
 
 class Settings(BaseSettings):
     """What an operator can choose."""
@@ -208,6 +211,17 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="The least severe line that is logged."
     )
+    traces_url: str | None = Field(
+        default=None,
+        description="Where traces go, as OTLP over HTTP: http://127.0.0.1:4318/v1/traces.",
+    )
+    traces_ratio: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="Of the traces that begin here, how many are sent; callers decide on theirs.",
+    )
 
     @field_validator("batch_buckets", "cors_origins", mode="before")
     @classmethod
@@ -249,6 +263,14 @@ class Settings(BaseSettings):
     def takes_commands(self) -> bool:
         """Whether there is a port that models are loaded and unloaded over."""
         return self.control_port is not None or self.control_grpc_port is not None
+
+    @field_validator("traces_url")
+    @classmethod
+    def _collector_has_a_path(cls, value: str | None) -> str | None:
+        # Without one all would go to /, where no collector takes traces.
+        if value is not None and not _COLLECTOR.fullmatch(value):
+            raise ValueError("must be such as http://127.0.0.1:4318/v1/traces, with its path")
+        return value
 
     @model_validator(mode="after")
     def _origins_are_origins(self) -> Self:

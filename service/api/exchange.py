@@ -10,17 +10,23 @@ import functools
 import math
 import time
 from collections.abc import Awaitable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
+import structlog
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from service.errors import BodyTimeout, BodyTooLarge, CapacityError
+from service.inference.predictor import Predictor
 from service.lifecycle import Service
+from service.repository.entries import Entry
 from service.telemetry.timing import Timing
 from service.wire.encodings import compress, decompress
+
+if TYPE_CHECKING:
+    from service.telemetry.spans import Trace
 
 Answer = TypeVar("Answer")
 Headers = Sequence[tuple[bytes, bytes]]
@@ -42,12 +48,13 @@ class Exchange:
         send: the answer's.
     """
 
-    __slots__ = ("_receive", "_send", "scope", "service", "timing")
+    __slots__ = ("_receive", "_send", "scope", "service", "timing", "trace")
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope = scope
         self.service: Service = scope["app"].state.service
         self.timing = Timing()
+        self.trace = self._begin_trace()
         self._receive = receive
         self._send = send
 
@@ -62,6 +69,13 @@ class Exchange:
         """The version in the path."""
         version: str | None = self.scope["path_params"].get("version")
         return version
+
+    def serving(self) -> tuple[Entry, Predictor]:
+        """Return what answers for the model of the path; raises as ``Repository.serving``."""
+        entry, predictor = self.service.repository.serving(self.name, self.version)
+        if self.trace is not None:
+            self.trace.model = entry.name, entry.version
+        return entry, predictor
 
     def header(self, name: bytes) -> bytes | None:
         """Return the header of a lower-case name; one that came twice is a list (RFC 9110, 5.3)."""
@@ -91,6 +105,20 @@ class Exchange:
                 packed = (b"content-encoding", coding.encode()), (b"vary", b"accept-encoding")
                 headers = [*headers, *packed]
         await self.send(200, body, [(b"content-type", content_type), *headers])
+
+    def _begin_trace(self) -> "Trace | None":
+        """Begin a trace, where they are wanted, that the lines of the log name from here on."""
+        tracing = self.service.tracing
+        if tracing is None:
+            return None
+        trace = tracing.begin(self._text, self.timing)
+        self.scope["state"]["trace"] = trace
+        structlog.contextvars.bind_contextvars(trace_id=trace.trace_id)
+        return trace
+
+    def _text(self, name: str) -> str | None:
+        value = self.header(name.encode())
+        return None if value is None else value.decode("latin-1")
 
     async def _packed(self, body: bytes, accepted: str) -> tuple[bytes, str | None]:
         if len(body) <= _SMALL_ANSWER:

@@ -10,9 +10,10 @@ of the event loop, and written when its run ends. Everything else it leaves to t
 import re
 import time
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
+from structlog.contextvars import bound_contextvars
 
 from service.access.guard import Guard
 from service.access.loopback import LOOPBACK
@@ -20,15 +21,19 @@ from service.api.failures import answer_of
 from service.api.inference import SMALL_ANSWER, SMALL_BODY
 from service.artifact.signature import Tensors
 from service.batching.waiting import Answered
-from service.errors import InternalError, ServiceError
+from service.errors import AccessError, InternalError, ServiceError
 from service.inference.predictor import Predictor
 from service.lifecycle import Service
 from service.repository.entries import Entry
+from service.telemetry.conventions import http_span
 from service.telemetry.observation import Observer
 from service.telemetry.timing import Timing
 from service.wire.encodings import compress
 from service.wire.inference_request import InferenceRequest, read_header_length, read_length
 from service.wire.inference_response import write_response
+
+if TYPE_CHECKING:
+    from service.telemetry.spans import Trace
 
 log = structlog.get_logger()
 
@@ -146,7 +151,6 @@ class _Answer:
 
     __slots__ = (
         "_asked",
-        "_began",
         "_entry",
         "_error",
         "_labels",
@@ -154,9 +158,9 @@ class _Answer:
         "_predictor",
         "_reply",
         "_route",
-        "_rows",
         "_sent",
         "_timing",
+        "_trace",
         "_url",
         "fields",
     )
@@ -170,22 +174,23 @@ class _Answer:
         fields: Mapping[bytes, bytes],
     ) -> None:
         self.fields = fields
-        self._began = time.monotonic()
         self._observer = observer
         self._reply = reply
         self._url = url
         self._route = route
-        self._rows = 0
-        self._timing = Timing()
+        self._timing = timing = Timing()
         self._predictor: Predictor | None = None
         self._sent = False
         self._error: ServiceError | None = None
+        tracing = observer.tracing
+        self._trace = None if tracing is None else tracing.begin(self._text, timing)
 
     def admit(self, entry: Entry, predictor: Predictor, asked: InferenceRequest) -> None:
         """Take what runs: from here on there is a model that counts the request."""
-        self._timing.decode_s = time.monotonic() - self._began
+        timing = self._timing
+        timing.decode_s = time.monotonic() - timing.decode_began
         self._entry, self._predictor, self._asked = entry, predictor, asked
-        self._rows = predictor.rows(asked.inputs)
+        timing.rows = predictor.rows(asked.inputs)
         manifest = predictor.model.manifest
         self._labels = manifest.labels if manifest else None
 
@@ -195,7 +200,9 @@ class _Answer:
 
     def set_result(self, answered: Answered[Tensors]) -> None:
         """Send the outputs."""
-        outputs, self._timing.queue_s, self._timing.infer_s = answered
+        timing = self._timing
+        outputs, timing.queue_s, ran = answered
+        timing.run, timing.infer_s = ran, ran.seconds
         try:
             body, lines = self._body(outputs)
         except Exception as error:  # noqa: BLE001 -- its batch mates are still to be answered
@@ -205,12 +212,13 @@ class _Answer:
 
     def set_exception(self, error: Exception) -> None:
         """Send what went wrong."""
-        request_id = self._request_id()
-        if not isinstance(error, ServiceError):
-            log.error("unexpected error", exc_info=error, request_id=request_id)
-            error = _UNEXPECTED
+        request_id, trace = self._request_id(), self._trace
+        with bound_contextvars(**({} if trace is None else {"trace_id": trace.trace_id})):
+            if not isinstance(error, ServiceError):
+                log.error("unexpected error", exc_info=error, request_id=request_id)
+                error = _UNEXPECTED
+            told = answer_of(error, self._url.decode(), request_id)
         self._error = error
-        told = answer_of(error, self._url.decode(), request_id)
         lines = b"".join([b"%b: %b\r\n" % each for each in told.raw_headers])
         self._send(told.status, lines, told.body, request_id)
 
@@ -227,16 +235,32 @@ class _Answer:
 
     def _send(self, status: int, lines: bytes, body: bytes, request_id: str) -> None:
         self._sent = True
-        timing = self._timing.server_timing()
-        head = lines + _HEAD % (len(body), timing, request_id.encode())
+        timing, trace = self._timing, self._trace
+        head = lines + _HEAD % (len(body), timing.server_timing(), request_id.encode())
         self._reply.send(status, head, body)
         if self._predictor is not None:
-            self._predictor.metrics.request(self._timing, self._rows, status == _OK)
-        seconds = time.monotonic() - self._began
+            self._predictor.metrics.request(timing, timing.rows, status == _OK)
+        seconds = time.monotonic() - timing.decode_began
+        path = self._url.decode()
         self._observer.record(
-            "POST", self._url.decode(), self._route, status, request_id, seconds, self._error
+            "POST", path, self._route, status, request_id, seconds, self._error, trace
         )
+        if trace is not None:
+            self._end(trace, path, status, request_id)
+
+    def _end(self, trace: "Trace", path: str, status: int, request_id: str) -> None:
+        """End the trace, unless it is of someone who may not ask."""
+        if isinstance(self._error, AccessError):
+            return
+        if self._predictor is not None:
+            trace.model = self._entry.name, self._entry.version
+        name, attributes = http_span("POST", path, self._route, status)
+        trace.end(name, attributes, status, request_id, self._error)
 
     def _request_id(self) -> str:
         offered = self.fields.get(b"x-request-id")
         return self._observer.request_id(None if offered is None else offered.decode("latin-1"))
+
+    def _text(self, name: str) -> str | None:
+        value = self.fields.get(name.encode())
+        return None if value is None else value.decode("latin-1")

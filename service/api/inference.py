@@ -36,7 +36,7 @@ async def run(
         ServiceError: as the stages say.
         ClientDisconnect: the client went away while its request waited.
     """
-    began = time.monotonic()
+    began = exchange.timing.decode_began = time.monotonic()
     deadline = predictor.deadline()
     if size <= SMALL_BODY:
         asked = read()

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.problems import problem
 from service.errors import AccessError, InternalError, ServiceError, ShuttingDown
+from service.telemetry.conventions import http_span
 from service.telemetry.observation import Observer
 
 log = structlog.get_logger()
@@ -100,8 +101,14 @@ class Observation:
     def _record(self, scope: Scope, answer: "_Answer", seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "unmatched")
         method, path = scope["method"], scope["path"]
+        status, request_id = answer.status, answer.request_id
         error = answer.error or scope["state"].get("error")
-        self._observer.record(method, path, route, answer.status, answer.request_id, seconds, error)
+        trace = scope["state"].get("trace")
+        self._observer.record(method, path, route, status, request_id, seconds, error, trace)
+        if trace is not None:
+            structlog.contextvars.unbind_contextvars("trace_id")
+            name, attributes = http_span(method, path, route, status)
+            trace.end(name, attributes, status, request_id, error)
 
     def _request_id(self, scope: Scope) -> str:
         for name, value in scope["headers"]:

@@ -99,7 +99,7 @@ async def ready(request: Request) -> Response:
 
 async def infer(exchange: Exchange) -> None:
     """Run a model on tensors or encoded images, as JSON or as bytes behind it."""
-    entry, predictor = exchange.service.repository.serving(exchange.name, exchange.version)
+    entry, predictor = exchange.serving()
     manifest = predictor.model.manifest
     labels = manifest.labels if manifest else None
     with entry.in_use:

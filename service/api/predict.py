@@ -63,7 +63,7 @@ def add_endpoints(app: FastAPI) -> None:
 
 async def predict(exchange: Exchange) -> None:
     """Classify an image, sent as the raw body or as the part `file` of a multipart form."""
-    entry, predictor = exchange.service.repository.serving(exchange.name, exchange.version)
+    entry, predictor = exchange.serving()
     top_k = _top_k(exchange.scope["query_string"], exchange.service.settings.top_k)
     with entry.in_use:
         image = _image(await exchange.read_body(), exchange.header(b"content-type"))

@@ -76,7 +76,7 @@ async def status(request: Request) -> Response:
 
 async def predict(exchange: Exchange) -> None:
     """Run a model on `instances`, row by row, or on `inputs`, tensor by tensor."""
-    entry, predictor = exchange.service.repository.serving(exchange.name, exchange.version)
+    entry, predictor = exchange.serving()
     model = predictor.model
     image = model.manifest.image if model.manifest else None
     with entry.in_use:

@@ -11,18 +11,32 @@ from service.errors import DeadlineExceeded
 Given_contra = TypeVar("Given_contra", contravariant=True)
 
 
+class Ran(NamedTuple):
+    """A run that went well, as those who shared it are told of it.
+
+    Args:
+        rows: of all of them.
+        began: on the clock of ``time.monotonic``.
+        seconds: that it took.
+    """
+
+    rows: int
+    began: float
+    seconds: float
+
+
 class Answered(NamedTuple, Generic[Result]):
     """A call's result, and where its seconds went.
 
     Args:
         result: what the run answered for the call's item.
         queued_s: from the call to the beginning of its run.
-        ran_s: of the run, which its mates shared.
+        ran: the run, which its mates shared.
     """
 
     result: Result
     queued_s: float
-    ran_s: float
+    ran: Ran
 
 
 class Promise(Protocol[Given_contra]):

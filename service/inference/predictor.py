@@ -125,8 +125,10 @@ class Predictor:
         if deadline is None:
             deadline = self.deadline()
         rows, key = self.rows(inputs), self._key(inputs)
+        timing.rows = rows
         answered = await self._batcher.submit(inputs, rows=rows, key=key, deadline=deadline)
-        outputs, timing.queue_s, timing.infer_s = answered
+        outputs, timing.queue_s, timing.run = answered
+        timing.infer_s = timing.run.seconds
         return outputs
 
     def offer(self, inputs: Tensors, answer: Promise[Answered[Tensors]], deadline: float) -> None:
@@ -178,6 +180,8 @@ class Predictor:
                 f"the request has {len(images)} images, a run takes {self._max_batch_size}"
             )
         began = time.monotonic()
+        if not timing.decode_s:
+            timing.decode_began = began
         if len(images) == 1:
             rows: Array = (await self._decode_one(images[0], spec, deadline))[np.newaxis]
         else:

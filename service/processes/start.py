@@ -10,6 +10,7 @@ from service.errors import StartError
 from service.machine.plan import plan
 from service.repository.policy import read_policies
 from service.settings import Settings
+from service.telemetry.tracing import tracing_of
 
 
 def start() -> int:
@@ -37,6 +38,7 @@ def _serve(settings: Settings) -> None:
     _load_logs_without_rich()
     planned = plan(settings)
     read_policies(settings.version_policy)  # what is wrong is said before anything is loaded
+    tracing_of(settings)  # refused before anything is loaded; what it loads the workers share
     if settings.api_keys is not None:
         read_keys(settings.api_keys)  # once for all workers, and before anything is loaded
     # After the settings, so that a wrong value need not wait for what a server loads.

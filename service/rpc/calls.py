@@ -1,8 +1,9 @@
 """Around every method: request id, errors to statuses, counts, log line, trailing metadata."""
 
+import functools
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc  # type: ignore[import-untyped]  # the wheel has no types
 import structlog
@@ -11,10 +12,14 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped] 
 from service.errors import InternalError, InvalidRequest, RunError, ServiceError
 from service.repository.in_use import InUse
 from service.rpc.fields import check_parts
-from service.rpc.messages import Message
+from service.rpc.messages import SERVICE, Message
 from service.rpc.status import status_code
+from service.telemetry.conventions import rpc_span
 from service.telemetry.observation import Observer
 from service.telemetry.timing import Timing
+
+if TYPE_CHECKING:
+    from service.telemetry.spans import Trace, Tracing
 
 log = structlog.get_logger()
 
@@ -23,6 +28,7 @@ SERVER_TIMING = "server-timing"
 
 # Calls are counted under the HTTP status of what happened, so that both roads add up.
 _OK = 200
+_INFERENCE = "ModelInfer"
 _CLIENT_CLOSED_REQUEST = 499  # nginx's number
 
 _UNEXPECTED = InternalError("an unexpected error; the log has it under the request id")
@@ -39,6 +45,7 @@ class Call:
     def __init__(self, context: Any, request_id: str) -> None:
         self.request_id = request_id
         self.timing = Timing()
+        self.trace: Trace | None = None
         self._context = context
 
     @property
@@ -46,6 +53,21 @@ class Call:
         """How long the client waits yet; None if it named no deadline."""
         seconds: float | None = self._context.time_remaining()
         return seconds
+
+    def begin_trace(self, tracing: "Tracing") -> None:
+        """Begin a trace, which the lines of the log name from here on."""
+        metadata = functools.partial(_metadata, self._context)
+        self.trace = tracing.begin(metadata, self.timing)
+        structlog.contextvars.bind_contextvars(trace_id=self.trace.trace_id)
+
+    def end_trace(self, method: str, status: int, error: ServiceError | None) -> None:
+        """End the trace, if there is one."""
+        if self.trace is None:
+            return
+        structlog.contextvars.unbind_contextvars("trace_id")
+        code = _code(status, error)
+        name, attributes = rpc_span(method, code.name)
+        self.trace.end(name, attributes, status, self.request_id, error)
 
     def trailing_metadata(self) -> tuple[tuple[str, str], ...]:
         """Return what is sent behind an answer or an error."""
@@ -67,10 +89,13 @@ def handler(observer: Observer, calls: InUse, name: str, request: Message, metho
         request: the class of its messages.
         method: answers one.
     """
+    is_traced = name == _INFERENCE
 
     async def serve(body: bytes, context: Any) -> bytes:
         began = time.perf_counter()
-        call = Call(context, observer.request_id(_offered_id(context)))
+        call = Call(context, observer.request_id(_metadata(context, REQUEST_ID)))
+        if is_traced and observer.tracing is not None:
+            call.begin_trace(observer.tracing)
         status, ours = _CLIENT_CLOSED_REQUEST, None
         try:
             with calls:
@@ -85,19 +110,27 @@ def handler(observer: Observer, calls: InUse, name: str, request: Message, metho
             raise  # for the types: abort does
         finally:
             seconds = time.perf_counter() - began
-            observer.record("grpc", name, f"grpc {name}", status, call.request_id, seconds, ours)
+            route = f"grpc {name}"
+            observer.record("grpc", name, route, status, call.request_id, seconds, ours, call.trace)
+            call.end_trace(f"{SERVICE}/{name}", status, ours)
         return answer
 
     # Bytes in and out: a message that cannot be read is told in our words, and counted.
     return grpc.unary_unary_rpc_method_handler(serve)
 
 
-def _offered_id(context: Any) -> str | None:
-    for name, value in context.invocation_metadata():
-        if name == REQUEST_ID:
-            offered: str = value
-            return offered
+def _metadata(context: Any, name: str) -> str | None:
+    for known, value in context.invocation_metadata():
+        if known == name:
+            found: str = value
+            return found
     return None
+
+
+def _code(status: int, error: ServiceError | None) -> Any:
+    if error is not None:
+        return status_code(type(error))
+    return grpc.StatusCode.OK if status == _OK else grpc.StatusCode.CANCELLED
 
 
 def _parse(request: Message, body: bytes) -> Message:

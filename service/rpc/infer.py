@@ -30,10 +30,12 @@ class Inference:
         """Run a model on tensors or encoded images."""
         version = message.model_version or None
         entry, predictor = self._service.repository.serving(message.model_name, version)
+        if call.trace is not None:
+            call.trace.model = entry.name, entry.version
         manifest = predictor.model.manifest
         image, labels = (manifest.image, manifest.labels) if manifest else (None, None)
         with entry.in_use:
-            began = time.monotonic()
+            began = call.timing.decode_began = time.monotonic()
             read = functools.partial(read_infer, message, predictor.model.signature, image)
             if _is_read_at_once(message):
                 asked = read()

@@ -86,7 +86,7 @@ class RpcServer:
         service.metrics.watch("requests_in_flight", lambda: self._calls.count)
         self._health = Health(SERVICE, service.draining)
         methods = self._methods()
-        observer = Observer(service.metrics, settings.access_log)
+        observer = Observer(service.metrics, settings.access_log, service.tracing)
         options = _OPTIONS | {
             # Alone, a port that is taken is refused.
             "grpc.so_reuseport": int(service.plan.workers > 1),

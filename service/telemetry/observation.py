@@ -1,6 +1,6 @@
 """What is known of every request once it is answered: its id, a count, a line in the log."""
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
 import structlog
@@ -9,6 +9,9 @@ from service.errors import AccessError, ServiceError
 from service.telemetry.metrics import Metrics
 from service.telemetry.refusals import Refusals
 from service.telemetry.request_id import RequestIds
+
+if TYPE_CHECKING:
+    from service.telemetry.spans import Trace, Tracing
 
 log = structlog.get_logger()
 
@@ -24,9 +27,13 @@ class Observer:
     Args:
         metrics: told of each request.
         access_log: which requests are a line in the log.
+        tracing: makes traces of inference requests, where they are wanted.
     """
 
-    def __init__(self, metrics: Metrics, access_log: AccessLog) -> None:
+    def __init__(
+        self, metrics: Metrics, access_log: AccessLog, tracing: "Tracing | None" = None
+    ) -> None:
+        self.tracing = tracing
         self._metrics = metrics
         self._access_log = access_log
         self._refusals = Refusals()
@@ -41,6 +48,7 @@ class Observer:
         request_id: str,
         seconds: float,
         error: ServiceError | None = None,
+        trace: "Trace | None" = None,
     ) -> None:
         """Count an answered request and log it.
 
@@ -52,6 +60,7 @@ class Observer:
             request_id: as ``request_id`` returned it.
             seconds: from the request's head to its answer.
             error: that the client was told of; those of who may not ask come in any number.
+            trace: of the request, named in its line.
         """
         self._metrics.request(route, status, seconds)
         if error is not None:
@@ -67,5 +76,6 @@ class Observer:
                 status=status,
                 request_id=request_id,
                 **({} if error is None else {"code": error.code}),
+                **({} if trace is None else {"trace_id": trace.trace_id}),
                 milliseconds=round(seconds * 1000, 3),
             )
