@@ -217,7 +217,10 @@ class Service:
         return entry.failed(reason)
 
     def _publish(self, entry: Entry) -> None:
-        self.metrics.model_ready(entry.name, entry.version, ready=entry.predictor is not None)
+        if entry.state == "unavailable":
+            self.metrics.model_unloaded(entry.name, entry.version)
+        else:
+            self.metrics.model_ready(entry.name, entry.version, ready=entry.predictor is not None)
 
     def _require_one(self) -> None:
         """Refuse to start with nothing to serve: such a server could never become ready."""

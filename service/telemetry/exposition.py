@@ -38,7 +38,7 @@ _GAUGES: dict[str, tuple[str, _Labels]] = {
     "waiting_rows": ("Rows that wait for a run.", _MODEL),
     "running_rows": ("Rows in runs under way; those of the event loop are over at once.", _MODEL),
     "queue_limit_rows": ("Rows that may wait, in all workers.", _MODEL),
-    "model_ready": ("1 for a version that every worker serves, else 0.", _MODEL),
+    "model_ready": ("1 for a version that every worker serves, 0 for one that cannot be.", _MODEL),
     "connections": ("HTTP connections that are open.", ()),
     "requests_in_flight": ("Requests that are being answered, this one among them.", ()),
     "request_timeout_seconds": ("Seconds that a request has from its admission.", ()),

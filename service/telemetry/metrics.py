@@ -5,6 +5,7 @@ A label that a client chose would let it fill the memory. Everything is written 
 of the event loop: a slot of the board has one writer.
 """
 
+import math
 import time
 from array import array
 from bisect import bisect_left
@@ -77,11 +78,16 @@ class Metrics:
         return self._models[name, version]
 
     def model_ready(self, name: str, version: str, *, ready: bool) -> None:
-        """Say whether a version is served; one that is not has no queue to watch any more."""
-        if not ready and (name, version) in self._models:
-            self._models[name, version].watch_queue(int, int, 0)
+        """Say whether a version that is to be served can be."""
+        if not ready:
+            self._forget_queue(name, version)
         self.open(("model_ready", name, version), 1, is_gauge=True)[0] = ready
         self.open(("load_failures", name, version), 1)  # a count that begins is seen to rise
+
+    def model_unloaded(self, name: str, version: str) -> None:
+        """Say nothing any more of whether a version is served: nobody wants it."""
+        self._forget_queue(name, version)
+        self.open(("model_ready", name, version), 1, is_gauge=True)[0] = math.nan
 
     def load_failed(self, name: str, version: str) -> None:
         """Count a load of a version that failed."""
@@ -121,6 +127,11 @@ class Metrics:
         except BoardFull as error:
             log.warning("not counted", reason=str(error))
             return memoryview(array("d", bytes(8 * size)))
+
+    def _forget_queue(self, name: str, version: str) -> None:
+        """Watch no queue of a version that has none any more."""
+        if (name, version) in self._models:
+            self._models[name, version].watch_queue(int, int, 0)
 
     def _meet(self, route: str, status: int) -> "tuple[memoryview[float], Histogram]":
         """Open the series of a route and a status that come for the first time."""

@@ -179,6 +179,8 @@ def test_a_version_is_ready_if_every_living_worker_serves_it() -> None:
     assert shown(first)["foldserve_model_ready" + MODEL] == 0
     board.slots[1].release()
     assert shown(first)["foldserve_model_ready" + MODEL] == 1, "the other is gone"
+    first.model_unloaded("digits", "1")
+    assert "foldserve_model_ready" + MODEL not in shown(first), "nobody wants it"
 
 
 def test_a_worker_that_is_gone_leaves_its_counts() -> None:
