@@ -10,9 +10,11 @@ COPY export export
 
 # Each image gets a virtual environment without pip in it: what serves cannot install.
 FROM sources AS service-environment
+# For traces: docker compose build --build-arg EXTRAS=service,tracing service
+ARG EXTRAS=service
 RUN --mount=type=cache,target=/root/.cache/pip \
     python -m venv --without-pip /opt/foldserve \
- && pip --python /opt/foldserve/bin/python install --constraint constraints.txt '.[service]'
+ && pip --python /opt/foldserve/bin/python install --constraint constraints.txt ".[${EXTRAS}]"
 # What the wheels carry beyond running a model: the other stages, onnxruntime's converters, numpy's
 # Fortran, the certificates of gRPC's clients, the grammars of rich's colours and everybody's tests.
 RUN cd /opt/foldserve/lib/python*/site-packages \

@@ -39,6 +39,7 @@ RUN_ELSEWHERE = {
     "docker compose up": "tests/docker/test_compose.py",
     "docker compose up proxy": "tests/docker/test_rolling_restart.py",
     "deploy/roll.sh": "tests/docker/test_rolling_restart.py",
+    "docker compose --profile monitoring up": "tests/docker/test_monitoring.py",
     "docker compose --profile train run --rm train": "tests/docker/test_compose.py",
 }
 # One epoch, or one plan, shows that a command runs; how far it gets stands in README's table.

@@ -201,8 +201,8 @@ class _Answer:
     def set_result(self, answered: Answered[Tensors]) -> None:
         """Send the outputs."""
         timing = self._timing
-        outputs, timing.queue_s, ran = answered
-        timing.run, timing.infer_s = ran, ran.seconds
+        outputs, timing.queue_s, timing.run = answered
+        timing.infer_s = timing.run[2]
         try:
             body, lines = self._body(outputs)
         except Exception as error:  # noqa: BLE001 -- its batch mates are still to be answered

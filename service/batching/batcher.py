@@ -34,7 +34,7 @@ from typing import Generic
 from service.batching.admission import Admission, Limits
 from service.batching.alarm import Alarm
 from service.batching.runners import Item, Outcome, Result, Run, Runners, attempt
-from service.batching.waiting import Answered, Call, Promise, Ran, Waiting
+from service.batching.waiting import Answered, Call, Promise, Waiting
 from service.errors import ShuttingDown
 
 # Batches that are run in place one after the other, without a turn for the rest of the loop:
@@ -266,7 +266,7 @@ class Batcher(Generic[Item, Result]):
         self._on_run(rows, ended - began)
         if error is None:
             self._admission.learn(rows, ended - began)
-            ran = Ran(rows, began, ended - began)
+            ran = rows, began, ended - began
             for call, result in zip(batch, results, strict=True):
                 if not call.answer.done():
                     call.answer.set_result(Answered(result, began - call.since, ran))

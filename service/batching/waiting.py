@@ -11,18 +11,9 @@ from service.errors import DeadlineExceeded
 Given_contra = TypeVar("Given_contra", contravariant=True)
 
 
-class Ran(NamedTuple):
-    """A run that went well, as those who shared it are told of it.
-
-    Args:
-        rows: of all of them.
-        began: on the clock of ``time.monotonic``.
-        seconds: that it took.
-    """
-
-    rows: int
-    began: float
-    seconds: float
+Ran = tuple[int, float, float]
+"""A run that went well: the rows of all who shared it, when it began (``time.monotonic``), and how
+many seconds it took. A plain tuple: one with names takes a fifth of a microsecond to make."""
 
 
 class Answered(NamedTuple, Generic[Result]):

@@ -105,10 +105,14 @@ async def outcome(task: "asyncio.Task[int]") -> int | str:
 async def test_a_lone_call_on_an_idle_server_runs_at_once(in_place: bool) -> None:
     runner = Runner()
     async with batching(runner, in_place=in_place) as batcher:
+        before = time.monotonic()
         answered = await batcher.submit(7)
     assert answered.result == 70
     assert answered.queued_s >= 0
-    assert answered.ran.seconds > 0
+    rows, began, seconds = answered.ran
+    assert rows == 1
+    assert before + answered.queued_s <= began <= time.monotonic()
+    assert seconds > 0
     assert runner.batches == [[7]]
 
 
