@@ -16,6 +16,7 @@ from service.api.documentation import add_components
 from service.api.in_place import InPlaceLane
 from service.api.keys_document import describe_keys
 from service.api.middleware import Observation, SecurityHeaders
+from service.api.problems import CODE_HEADER
 from service.inference.loading import OpenModel
 from service.inference.model import open_model
 from service.lifecycle import Service
@@ -34,7 +35,13 @@ _ASKED_HEADERS = (
     "X-API-Key",
     "X-Request-ID",
 )
-_TOLD_HEADERS = ("Inference-Header-Content-Length", "Retry-After", "Server-Timing", "X-Request-ID")
+_TOLD_HEADERS = (
+    CODE_HEADER,
+    "Inference-Header-Content-Length",
+    "Retry-After",
+    "Server-Timing",
+    "X-Request-ID",
+)
 
 
 def create_app(

@@ -15,7 +15,7 @@ from pydantic.json_schema import models_json_schema
 from starlette.responses import JSONResponse, Response
 
 from service.api import schemas, triton_schemas, v1_schemas
-from service.api.problems import PLAIN_JSON, PROBLEM_JSON, protocol, title
+from service.api.problems import CODE_HEADER, PLAIN_JSON, PROBLEM_JSON, protocol, title
 from service.errors import (
     BodyTimeout,
     BodyTooLarge,
@@ -182,7 +182,8 @@ def error_responses(
     return {
         status: {
             "description": "; ".join(f"`{each.code}`: {title(each)}" for each in group),
-            "headers": {name: _TEXT for each in group for name in each.headers},
+            "headers": {CODE_HEADER: _TEXT}
+            | {name: _TEXT for each in group for name in each.headers},
             "content": content,
         }
         for status, group in sorted(by_status.items())

@@ -9,6 +9,9 @@ from service.errors import ServiceError
 PROBLEM_JSON = "application/problem+json"
 PLAIN_JSON = "application/json"
 
+# The protocols' error has one member, a sentence; programs tell errors apart by this header.
+CODE_HEADER = "Foldserve-Error"
+
 _PROTOCOLS = {"/v1": "TensorFlow Serving", "/v2": "Open Inference Protocol"}
 
 
@@ -37,10 +40,11 @@ def problem(error: ServiceError, path: str, request_id: str) -> Answer:
     """Return the answer to a failed request.
 
     Under ``/v1`` and ``/v2`` it is the protocols' ``{"error": …}``, elsewhere problem details
-    (RFC 9457) with the error's ``code`` and the ``request_id``.
+    (RFC 9457) with the error's ``code`` and the ``request_id``. A header names the code in both.
     """
     plain = protocol(path) is not None
-    headers = {**error.headers, "Content-Type": PLAIN_JSON if plain else PROBLEM_JSON}
+    content_type = PLAIN_JSON if plain else PROBLEM_JSON
+    headers = {**error.headers, CODE_HEADER: error.code, "Content-Type": content_type}
     body = {"error": str(error)} if plain else _details(error, request_id)
     return Answer(error.status, headers, orjson.dumps(body))
 

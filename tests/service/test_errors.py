@@ -117,6 +117,7 @@ async def everything(models: Path) -> Any:
 def assert_shape(answer: httpx.Response, error: type[errors.ServiceError]) -> None:
     """The whole answer but for the message, which is a sentence of its own."""
     assert answer.status_code == error.status
+    assert answer.headers["foldserve-error"] == error.code
     request_id = answer.headers["x-request-id"]
     if protocol(answer.request.url.path):
         assert answer.headers["content-type"] == "application/json"
@@ -148,13 +149,18 @@ async def test_a_request_that_fails_is_answered_in_the_shape_of_its_path(
 
 
 @pytest.mark.parametrize(
-    "path", ["/v2/nothing", "/v2/models/nothing", "/v2/models/doubler/versions/9/infer"]
+    ("path", "error"),
+    [
+        ("/v2/nothing", errors.NotFound),
+        ("/v2/models/nothing", errors.ModelNotFound),
+        ("/v2/models/doubler/versions/9/infer", errors.VersionNotFound),
+    ],
 )
 async def test_under_v2_what_is_not_found_has_the_protocols_shape(
-    everything: httpx.AsyncClient, path: str
+    everything: httpx.AsyncClient, path: str, error: type[errors.ServiceError]
 ) -> None:
     method = "POST" if path.endswith("infer") else "GET"
-    assert_shape(await everything.request(method, path), errors.ModelNotFound)
+    assert_shape(await everything.request(method, path), error)
 
 
 async def test_under_v2_a_wrong_method_has_the_protocols_shape(

@@ -190,7 +190,7 @@ async def test_an_answer_of_bytes_and_its_header_are_described(client: httpx.Asy
     assert described["content"].keys() == {"application/json", "application/octet-stream"}
     (header,) = described["headers"]
     assert header in answer.headers
-    assert operation["responses"]["429"]["headers"].keys() == {"Retry-After"}
+    assert operation["responses"]["429"]["headers"].keys() == {"Foldserve-Error", "Retry-After"}
 
 
 @pytest.mark.parametrize(
