@@ -28,7 +28,7 @@ $(VENV)/.service: $(BIN)/python pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.all: $(BIN)/python pyproject.toml constraints.txt
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[service,tracing,training,export,keras,dev]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[service,client,tracing,training,export,keras,dev]'
 	@touch $@ $(VENV)/.service
 
 $(VENV)/.clients: $(BIN)/python tests/clients/requirements.txt

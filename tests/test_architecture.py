@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-PACKAGES = ("service", "training", "export")
-FOLDERS = (*PACKAGES, "benchmarks", "tests")
+PACKAGES = ("service", "training", "export", "foldserve_client")
+FOLDERS = (*PACKAGES, "benchmarks", "examples", "tests")
 KEPT = (".py", ".txt", ".lua", ".json", ".toml", ".proto")  # what is written by hand
 LONGEST_MODULE = 300  # lines; a longer one holds two ideas
 SAYS_NOTHING = {"utils", "helpers", "common", "base", "core", "misc"}
@@ -36,6 +36,7 @@ def loaded_by(statement: str, root: Path) -> set[str]:
         ("training.__main__", {"onnx", "onnxruntime", "fastapi", "service", "export"}),
         ("export.__main__", {"torch", "keras", "fastapi", "service"}),
         ("export.folding", {"torch", "onnxruntime", "training"}),
+        ("foldserve_client", {"numpy", "PIL", "pydantic", "service", "training", "export"}),
     ],
 )
 def test_a_stage_loads_nothing_that_it_does_not_need(
