@@ -30,7 +30,8 @@ class Client:
     Args:
         url: of the server, such as ``http://127.0.0.1:8000``.
         api_key: for a server that asks for one.
-        timeout_s: of a call with all its attempts and waits; ``math.inf`` waits for ever.
+        timeout_s: of a call with all its attempts and waits; ``math.inf`` waits for ever. Bytes
+            of an answer's head that come one by one have it anew each: nobody can interrupt.
         connect_timeout_s: until a connection is there.
         retries: how often and when a call is tried again; ``Retries(attempts=1)`` is never.
         verify: whom to trust over TLS: the known authorities; a file of PEM with others; a
