@@ -237,11 +237,12 @@ def test_every_command_prints_what_readme_says(readme: str, url: str, workplace:
     assert ran > 0
 
 
-def test_every_program_runs(readme: str, workplace: Path) -> None:
+def test_every_program_runs(readme: str, url: str, workplace: Path) -> None:
     programs = blocks(readme, "python")
     assert programs
     for program in programs:
-        done = shell(f"python - <<'END'\n{program}END", workplace)
+        there = program.replace(README_URL, url)
+        done = shell(f"python - <<'END'\n{there}END", workplace)
         assert done.returncode == 0, done.stderr
 
 
