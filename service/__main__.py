@@ -9,6 +9,11 @@ def main() -> None:
     """Run the command; also what ``python -m service`` does."""
     if len(sys.argv) == 1:
         sys.exit(start())
+    # Asked every few seconds, so it loads no more than it needs.
+    if sys.argv[1:] == ["health"]:
+        from service.processes.health_check import health_check  # noqa: PLC0415
+
+        sys.exit(health_check())
     # A server has nothing to read on its command line, and need not hold what would read it.
     from service.command_line import cli  # noqa: PLC0415
 

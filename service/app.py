@@ -26,6 +26,8 @@ from service.rpc.lifespan import grpc_beside
 from service.settings import Settings
 from service.telemetry.metrics import Metrics
 from service.telemetry.observation import Observer
+from service.tls.credentials import Credentials
+from service.tls.rotation import open_rotation
 
 # What a page of another origin may send, and see of an answer, beside what any page may.
 _ASKED_HEADERS = (
@@ -51,6 +53,7 @@ def create_app(
     hub: Hub | None = None,
     plan: Plan | None = None,
     metrics: Metrics | None = None,
+    credentials: Credentials | None = None,
 ) -> FastAPI:
     """Return the app; its lifespan loads the models and, at the end, drains them.
 
@@ -60,15 +63,17 @@ def create_app(
         hub: carries commands to every worker; by default this one is alone.
         plan: of processes and threads; by default that of a process that is alone.
         metrics: of this worker; by default it is alone.
+        credentials: of TLS; by default they are read where the settings name some.
     """
     service = Service(settings, open_model, hub, plan, metrics)
     guard = _guard(service)
+    tls = open_rotation(settings, credentials)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         await service.start()
         try:
-            async with grpc_beside(service, guard):
+            async with grpc_beside(service, guard, tls):
                 yield
         finally:
             await service.close()
@@ -101,6 +106,7 @@ def create_app(
     if settings.cors_origins:
         _let_pages_call(app, settings.cors_origins)
     app.state.observer = observer
+    app.state.tls = tls
     app.state.in_place_lane = InPlaceLane(service, observer, guard)
     return app
 

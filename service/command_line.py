@@ -1,4 +1,4 @@
-"""What ``foldserve-serve`` can be told beside its settings: the help, and the search for them."""
+"""What ``foldserve-serve`` can be told beside its settings, and its help."""
 
 import shlex
 import sys
@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from service.access import keys
 from service.environment import describe_settings, read_settings
 from service.errors import StartError
+from service.processes.health_check import health_check
 from service.processes.start import refuse, start
 
 cli = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -21,6 +22,12 @@ def serve(context: typer.Context) -> None:
     """Serve the models of a repository over HTTP; set by the environment alone."""
     if context.invoked_subcommand is None:
         raise typer.Exit(start())
+
+
+@cli.command()
+def health() -> None:
+    """Ask the server of these settings whether it is ready; exit status 1 if it is not."""
+    raise typer.Exit(health_check())
 
 
 @cli.command()

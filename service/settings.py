@@ -46,6 +46,24 @@ class Settings(BaseSettings):
         default=None,
         description="File of API keys; with it, all but live and ready needs a key.",
     )
+    tls_certificate: Path | None = Field(
+        default=None,
+        description="File of the server's certificate chain (PEM); with it, TLS is all it speaks.",
+    )
+    tls_key: Path | None = Field(
+        default=None, description="File of the certificate's private key (PEM), not encrypted."
+    )
+    tls_client_ca: Path | None = Field(
+        default=None,
+        description="File of authorities (PEM); clients then need a certificate of one of them.",
+    )
+    # What browsers' lists of such hosts ask for at least (hstspreload.org).
+    tls_hsts_s: int = Field(
+        default=31_536_000,
+        ge=0,
+        le=2**31 - 1,
+        description="Seconds that browsers keep to TLS for this host (HSTS); 0: they forget it.",
+    )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         description="Origins such as https://example.org whose pages may call; none by default.",
@@ -257,6 +275,16 @@ class Settings(BaseSettings):
         named = [port for port in ports if port]
         if len(set(named)) < len(named):
             raise ValueError("port, grpc_port, control_port, control_grpc_port must differ")
+        return self
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        if self.tls_certificate is None and (self.tls_key or self.tls_client_ca):
+            raise ValueError(
+                f"{PREFIX}TLS_CERTIFICATE is missing: without a certificate there is no TLS"
+            )
+        if self.tls_certificate is not None and self.tls_key is None:
+            raise ValueError(f"{PREFIX}TLS_KEY is missing: the certificate is of no use without it")
         return self
 
     @property

@@ -2,9 +2,6 @@
 
 import base64
 import hmac
-import os
-import stat
-import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,13 +11,14 @@ import structlog
 from service.access.keys import Key, Scope, digest, read_keys
 from service.access.rates import Rates
 from service.errors import Forbidden, StartError, Unauthorized
+from service.machine.watched_files import WatchedFiles, is_open_to_all, mark
 
 log = structlog.get_logger()
 
 Headers = Iterable[tuple[bytes, bytes]]
 """With names in lower case."""
 
-# A key that is taken back is refused from then on; a look costs two microseconds.
+# A key that is taken back is refused from then on.
 _LOOK_EVERY_S = 1.0
 
 _BEARER = b"bearer "
@@ -44,10 +42,9 @@ class Guard:
         self._path = path
         self._paid = paid
         self._looked = time.monotonic()
-        self._reading: threading.Thread | None = None
-        self._seen = self._look()
+        self._file = WatchedFiles([path], self._read_again, [mark(path)])
         self._take(read_keys(path))
-        if self._seen is not None and self._seen.st_mode & stat.S_IROTH:
+        if is_open_to_all(path):
             log.warning("every user of this machine can read the file of API keys")
 
     def require(self, headers: Headers, scope: Scope, *, as_password: bool = False) -> None:
@@ -66,7 +63,7 @@ class Guard:
         now = time.monotonic()
         if now - self._looked > _LOOK_EVERY_S:
             self._looked = now
-            self._look_again()
+            self._file.look()
         known, rates = self._known
         key = _find(known, _offered(headers, as_password=as_password))
         if scope not in key.scopes:
@@ -76,23 +73,6 @@ class Guard:
     def _take(self, keys: tuple[Key, ...]) -> None:
         # In one assignment: a request sees the keys of one file.
         self._known = [(key.digest, key) for key in keys], Rates(keys, self._paid)
-
-    def _look(self) -> os.stat_result | None:
-        try:
-            return self._path.stat()
-        except OSError:
-            return None
-
-    def _look_again(self) -> None:
-        """Have a file that has changed read in a thread: it may be large, or far away."""
-        if self._reading is not None and self._reading.is_alive():
-            return
-        found = self._look()
-        if _mark(found) == _mark(self._seen):
-            return
-        self._seen = found
-        self._reading = threading.Thread(target=self._read_again, name="keys", daemon=True)
-        self._reading.start()
 
     def _read_again(self) -> None:
         """Take the keys of the file; one that is broken changes nothing."""
@@ -116,10 +96,6 @@ def _find(known: list[tuple[bytes, Key]], offered: bytes) -> Key:
     if found is None:
         raise Unauthorized(_UNKNOWN)
     return found
-
-
-def _mark(seen: os.stat_result | None) -> tuple[int, ...] | None:
-    return None if seen is None else (seen.st_ino, seen.st_size, seen.st_mtime_ns)
 
 
 def _offered(headers: Headers, *, as_password: bool) -> bytes:

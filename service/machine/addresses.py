@@ -34,6 +34,16 @@ def resolve(host: str, port: int) -> Address:
     return Address(family, name)
 
 
+def reachable(host: str) -> str:
+    """Return where clients on this machine reach a server that listens on a host."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 -- not bound here
+
+
+def in_url(host: str) -> str:
+    """Return a host as a URL has it (RFC 3986, 3.2.2)."""
+    return f"[{host}]" if ":" in host else host
+
+
 def bind(address: Address, *, shared: bool = False) -> socket.socket:
     """Return a socket that has the address and does not listen yet.
 

@@ -6,6 +6,7 @@ who takes no answers, or takes them ever more slowly, keeps them in memory.
 """
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from httptools import HttpParserError
@@ -25,6 +26,8 @@ from service.errors import (
 )
 from service.settings import Settings
 from service.telemetry.observation import Observer
+
+Header = tuple[bytes, bytes]
 
 # Beyond what browsers and proxies send; nginx and Apache take 8 KiB a line by default.
 LARGEST_HEAD = 64 * 2**10
@@ -186,20 +189,7 @@ class BoundedConnection(HttpToolsProtocol):
             self.transport.close()
 
     def _answer(self, error: ServiceError) -> bytes:
-        """Return the whole answer to what is no request of any endpoint, and count it."""
-        request_id = self._observer.request_id(None)
-        self._observer.record("-", "", "unmatched", error.status, request_id, 0.0, error)
-        told = problem(error, "", request_id)
-        headers = [
-            *self.server_state.default_headers,
-            *told.raw_headers,
-            (b"content-length", b"%d" % len(told.body)),
-            (b"x-content-type-options", b"nosniff"),
-            (b"x-request-id", request_id.encode()),
-            (b"connection", b"close"),
-        ]
-        lines = [b"%b: %b\r\n" % header for header in headers]
-        return b"".join((STATUS_LINE[error.status], *lines, b"\r\n", told.body))
+        return whole_answer(error, self._observer, self.server_state.default_headers)
 
     def _watch_unsent(self) -> None:
         self._unsent_bytes = self.transport.get_write_buffer_size()
@@ -215,6 +205,29 @@ class BoundedConnection(HttpToolsProtocol):
         if self._unsent_timer is not None:
             self._unsent_timer.cancel()
             self._unsent_timer = None
+
+
+def whole_answer(error: ServiceError, observer: Observer, headers: Sequence[Header]) -> bytes:
+    """Return the whole answer to what is no request of any endpoint, and count it.
+
+    Args:
+        error: that it tells.
+        observer: counts it.
+        headers: that every answer has.
+    """
+    request_id = observer.request_id(None)
+    observer.record("-", "", "unmatched", error.status, request_id, 0.0, error)
+    told = problem(error, "", request_id)
+    lines = [
+        *headers,
+        *told.raw_headers,
+        (b"content-length", b"%d" % len(told.body)),
+        (b"x-content-type-options", b"nosniff"),
+        (b"x-request-id", request_id.encode()),
+        (b"connection", b"close"),
+    ]
+    head = [b"%b: %b\r\n" % line for line in lines]
+    return b"".join((STATUS_LINE[error.status], *head, b"\r\n", told.body))
 
 
 def _told(error: Exception) -> ServiceError:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from service.access.loopback import LOOPBACK
 from service.lifecycle import Service
+from service.machine.addresses import in_url, reachable
+from service.settings import Settings
 
 # In a checkout of this project the example is one that can be pasted as it is.
 EXAMPLE_IMAGE = Path("tests/data/digit_7.png")
@@ -17,25 +19,30 @@ def greeting(service: Service, address: tuple[str, int]) -> Iterator[str]:
         service: ready.
         address: the host and port that are listened on.
     """
-    host = _reachable(address[0])
-    url = f"http://{host}:{address[1]}"
+    host = in_url(reachable(address[0]))
+    settings = service.settings
+    is_secure = settings.tls_certificate is not None
+    url = f"{'https' if is_secure else 'http'}://{host}:{address[1]}"
     yield f"Foldserve is ready: {url}/docs"
     model = _first_image_model(service)
     if model is not None:
         image = EXAMPLE_IMAGE if EXAMPLE_IMAGE.is_file() else "image.png"
-        yield f"Try: curl --data-binary @{image} {url}/models/{model}/predict"
-    if service.settings.grpc_port is not None:
-        yield f"gRPC: {host}:{service.settings.grpc_port}"
-    if service.settings.control_port is not None:
-        yield f"Control: http://{LOOPBACK}:{service.settings.control_port}"
-    if service.settings.control_grpc_port is not None:
-        yield f"Control over gRPC: {LOOPBACK}:{service.settings.control_grpc_port}"
+        options = "".join(f"{option} " for option in _curl_options(settings))
+        yield f"Try: curl {options}--data-binary @{image} {url}/models/{model}/predict"
+    if settings.grpc_port is not None:
+        yield f"gRPC{' over TLS' if is_secure else ''}: {host}:{settings.grpc_port}"
+    if settings.control_port is not None:
+        yield f"Control: http://{LOOPBACK}:{settings.control_port}"
+    if settings.control_grpc_port is not None:
+        yield f"Control over gRPC: {LOOPBACK}:{settings.control_grpc_port}"
 
 
-def _reachable(host: str) -> str:
-    """Return a host that a client on this machine can use."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 -- not bound here
-    return f"[{host}]" if ":" in host else host
+def _curl_options(settings: Settings) -> Iterator[str]:
+    """Give what curl needs to be told on this machine, for whose address no certificate is."""
+    if settings.tls_certificate is not None:
+        yield "--insecure"
+    if settings.tls_client_ca is not None:
+        yield "--cert client.pem --key client.key"
 
 
 def _first_image_model(service: Service) -> str | None:

@@ -17,6 +17,7 @@ import structlog
 import uvicorn
 
 from service.app import create_app
+from service.environment import variable
 from service.errors import StartError
 from service.lifecycle import Service
 from service.machine.memory import settle
@@ -31,13 +32,16 @@ from service.settings import Settings
 from service.telemetry.board import Phase
 from service.telemetry.logs import configure_logs
 from service.telemetry.metrics import Metrics
+from service.tls.credentials import Credentials, read_credentials
+from service.tls.rotation import Rotation
 
 log = structlog.get_logger()
 
 Announce = Callable[[str], None]
 
-# How old another worker's gauges may be in a worker's answer.
-_PUBLISH_EVERY_S = 1
+# How old another worker's gauges may be in a worker's answer, and a certificate that is none of
+# today any more.
+_EVERY_S = 1
 
 # For connections that are being made to be made and accepted, and for calls of gRPC that came to
 # be begun: more than a round trip to most clients. Meanwhile answers tell the clients of lasting
@@ -59,12 +63,13 @@ def run(settings: Settings, announce: Announce, plan: Plan | None = None) -> Non
     configure_logs(settings.log_format, settings.log_level)
     plan = plan_alone(settings) if plan is None else plan
     log.info("starting", plan=plan.reason)
+    credentials = read_credentials(settings)
     with (
         grpc_ports(settings) as settings,
         control_port(settings) as (settings, control),
         listeners(settings.host, settings.port) as (listener,),
     ):
-        service, config = _compose(settings, plan, Metrics())
+        service, config = _compose(settings, plan, Metrics(), credentials)
         _serve(
             _Server(config, service, lambda lines: list(map(announce, lines))), [listener, *control]
         )
@@ -76,6 +81,7 @@ def work(
     metrics: Metrics,
     sockets: Sequence[socket.socket],
     link: Link,
+    credentials: Credentials | None = None,
 ) -> int:
     """Serve as one of several workers until the process above says otherwise or ends.
 
@@ -85,14 +91,15 @@ def work(
         metrics: of this worker.
         sockets: to listen on: this worker's, and the one of control.
         link: to the process above, which is told whether this worker is ready or has failed.
+        credentials: of TLS, as they were when the service began.
 
     Returns:
         The exit status.
     """
     configure_logs(settings.log_format, settings.log_level, metrics.worker)
-    service, config = _compose(settings, plan, metrics, link)
-    server = _Server(config, service, lambda lines: link.tell({"ready": lines}), link)
     try:
+        service, config = _compose(settings, plan, metrics, credentials, link)
+        server = _Server(config, service, lambda lines: link.tell({"ready": lines}), link)
         _serve(server, sockets)
     except StartError as error:
         link.tell({"failed": str(error)})
@@ -185,27 +192,42 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
 
-def _http_protocol() -> type[asyncio.Protocol] | Literal["h11"]:
-    """Return uvicorn's faster protocol, where there is a wheel for it, or the one in Python."""
+def _http_protocol(settings: Settings) -> type[asyncio.Protocol] | Literal["h11"]:
+    """Return uvicorn's faster protocol, where there is a wheel for it, or the one in Python.
+
+    Raises:
+        StartError: TLS is asked for, and there is no such wheel.
+    """
+    secure = settings.tls_certificate is not None
     try:
         from service.processes.connection import Connection  # noqa: PLC0415 -- needs httptools
+        from service.processes.secured import SecuredConnection  # noqa: PLC0415 -- likewise
     except ImportError:  # pragma: no cover -- not on CPython, nor on Windows
+        if secure:
+            raise StartError(f"{variable('tls_certificate')}: TLS needs httptools") from None
         return "h11"  # has a bound of its own
-    return Connection
+    return SecuredConnection if secure else Connection
 
 
 def _compose(
-    settings: Settings, plan: Plan, metrics: Metrics, hub: Hub | None = None
+    settings: Settings,
+    plan: Plan,
+    metrics: Metrics,
+    credentials: Credentials | None,
+    hub: Hub | None = None,
 ) -> tuple[Service, uvicorn.Config]:
     """Return the service, and uvicorn's configuration of the app around it."""
-    app = create_app(settings, plan=plan, metrics=metrics, hub=hub)
+    app = create_app(settings, plan=plan, metrics=metrics, hub=hub, credentials=credentials)
+    tls: Rotation | None = app.state.tls
 
-    async def publish() -> None:
+    async def each_second() -> None:
         metrics.publish()
+        if tls is not None:
+            tls.look()
 
     config = uvicorn.Config(
         app,
-        http=_http_protocol(),
+        http=_http_protocol(settings),
         loop=_event_loop(),
         lifespan="on",
         log_config=None,
@@ -216,8 +238,8 @@ def _compose(
         backlog=BACKLOG,
         timeout_keep_alive=math.ceil(settings.idle_timeout_s),
         timeout_graceful_shutdown=math.ceil(settings.grace_s),
-        callback_notify=publish,
-        timeout_notify=_PUBLISH_EVERY_S,
+        callback_notify=each_second,
+        timeout_notify=_EVERY_S,
     )
     return app.state.service, config
 

@@ -11,6 +11,7 @@ from service.machine.plan import plan
 from service.repository.policy import read_policies
 from service.settings import Settings
 from service.telemetry.tracing import tracing_of
+from service.tls.credentials import read_credentials
 
 
 def start() -> int:
@@ -41,6 +42,7 @@ def _serve(settings: Settings) -> None:
     tracing_of(settings)  # refused before anything is loaded; what it loads the workers share
     if settings.api_keys is not None:
         read_keys(settings.api_keys)  # once for all workers, and before anything is loaded
+    read_credentials(settings)  # likewise
     # After the settings, so that a wrong value need not wait for what a server loads.
     if planned.workers > 1:
         from service.processes.supervisor import run  # noqa: PLC0415

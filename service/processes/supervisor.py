@@ -36,6 +36,7 @@ from service.settings import Settings
 from service.telemetry.board import Board
 from service.telemetry.logs import configure_logs
 from service.telemetry.metrics import Metrics
+from service.tls.credentials import read_credentials
 
 log = structlog.get_logger()
 
@@ -87,6 +88,7 @@ def run(settings: Settings, announce: Announce, plan: Plan) -> None:
     """
     configure_logs(settings.log_format, settings.log_level)
     log.info("starting", plan=plan.reason)
+    credentials = read_credentials(settings)
     with (
         grpc_ports(settings, shared=True) as settings,
         control_port(settings) as (settings, control),
@@ -98,7 +100,8 @@ def run(settings: Settings, announce: Announce, plan: Plan) -> None:
 
         def work_as(number: int, end: socket.socket, history: Sequence[Command]) -> int:
             link = Link(end, history)
-            return work(settings, plan, Metrics(board, number), [sockets[number], *control], link)
+            own = [sockets[number], *control]
+            return work(settings, plan, Metrics(board, number), own, link, credentials)
 
         watch = Watch(board.slots, settings.worker_timeout_s)
         Supervisor(sockets, board, work_as, announce, grace_s, watch).run()

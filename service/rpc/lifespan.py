@@ -11,6 +11,7 @@ from service.access.guard import Guard
 from service.errors import StartError
 from service.lifecycle import Service
 from service.rpc.address import CONTROL_GRPC_PORT, GRPC_PORT
+from service.tls.rotation import Rotation
 
 if TYPE_CHECKING:
     from service.rpc.server import RpcServer
@@ -19,7 +20,9 @@ log = structlog.get_logger()
 
 
 @asynccontextmanager
-async def grpc_beside(service: Service, guard: Guard | None = None) -> AsyncIterator[None]:
+async def grpc_beside(
+    service: Service, guard: Guard | None = None, tls: Rotation | None = None
+) -> AsyncIterator[None]:
     """Serve gRPC for the time of the block on each port that a setting names for it.
 
     It ends together with HTTP, not after it: who is slow over HTTP takes no time from the calls.
@@ -27,6 +30,7 @@ async def grpc_beside(service: Service, guard: Guard | None = None) -> AsyncIter
     Args:
         service: started; closed after the block.
         guard: knows the API keys, where they are needed.
+        tls: has the certificate, where one is asked for.
 
     Raises:
         StartError: the address cannot be had.
@@ -37,7 +41,7 @@ async def grpc_beside(service: Service, guard: Guard | None = None) -> AsyncIter
         return
     from service.rpc.server import RpcServer  # noqa: PLC0415 -- tens of megabytes
 
-    servers = [RpcServer(service, guard, name) for name in wanted]
+    servers = [RpcServer(service, guard, name, tls) for name in wanted]
     stopping = asyncio.create_task(_stop(servers, service))
     try:
         for name, server in zip(wanted, servers, strict=True):

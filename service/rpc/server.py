@@ -23,11 +23,13 @@ from service.repository.in_use import InUse
 from service.rpc.access import Access
 from service.rpc.address import CONTROL_GRPC_PORT, GRPC_PORT, refusal, target
 from service.rpc.calls import Method, handler
+from service.rpc.credentials import server_credentials
 from service.rpc.health import Health
 from service.rpc.management import ManagementMethods
 from service.rpc.messages import SERVICE, protocol
 from service.rpc.methods import Methods
 from service.telemetry.observation import Observer
+from service.tls.rotation import Rotation
 
 _HEALTH = "grpc.health.v1.Health"
 
@@ -73,15 +75,22 @@ class RpcServer:
         setting: names the port; only over that of control, which is this machine's, models are
             loaded and unloaded. No browser speaks HTTP/2 to it without TLS, so there is no page
             to be kept off by its origin.
+        tls: has the certificate, where one is asked for; the port of control needs none.
     """
 
     def __init__(
-        self, service: Service, guard: Guard | None = None, setting: str = GRPC_PORT
+        self,
+        service: Service,
+        guard: Guard | None = None,
+        setting: str = GRPC_PORT,
+        tls: Rotation | None = None,
     ) -> None:
         settings = service.settings
         self._service = service
         self._setting = setting
         self._is_control = setting == CONTROL_GRPC_PORT
+        # Held here: gRPC calls what is in them for as long as it serves.
+        self._credentials = None if tls is None or self._is_control else server_credentials(tls)
         self._calls = InUse()
         service.metrics.watch("requests_in_flight", lambda: self._calls.count)
         self._health = Health(SERVICE, service.draining)
@@ -92,6 +101,7 @@ class RpcServer:
             "grpc.so_reuseport": int(service.plan.workers > 1),
             "grpc.max_receive_message_length": settings.max_body_bytes,
             "grpc.max_connection_age_grace_ms": round(settings.request_timeout_s * 1000),
+            "grpc.server_handshake_timeout_ms": round(settings.idle_timeout_s * 1000),
         }
         self._server = aio.server(
             interceptors=() if guard is None else (Access(guard, observer, methods),),
@@ -110,7 +120,7 @@ class RpcServer:
         host = LOOPBACK if self._is_control else settings.host
         port: int = getattr(settings, self._setting) or 0
         try:
-            bound: int = self._server.add_insecure_port(target(host, port))
+            bound = self._bind(target(host, port))
         except RuntimeError:
             reason = "the address is in use, or not of this machine"
             raise refusal(host, port, self._setting, reason) from None
@@ -126,6 +136,14 @@ class RpcServer:
         ended.cancel()
         await self._server.stop(min(grace_s, _LINGER_S))
         await stopping
+
+    def _bind(self, address: str) -> int:
+        bound: int
+        if self._credentials is None:
+            bound = self._server.add_insecure_port(address)
+        else:
+            bound = self._server.add_secure_port(address, self._credentials)
+        return bound
 
     def _methods(self) -> Mapping[str, Method]:
         messages = protocol().messages

@@ -25,7 +25,7 @@ class Server:
 
     @property
     def url(self) -> str:
-        return found(r"(http://\S+)/docs", self.greeting)
+        return found(r"(https?://\S+)/docs", self.greeting)
 
     @property
     def port(self) -> int:
@@ -39,7 +39,7 @@ class Server:
     @property
     def grpc(self) -> str:
         """The address of gRPC, as its clients write it."""
-        return self.told(r"^gRPC: (\S+)$")
+        return self.told(r"^gRPC(?: over TLS)?: (\S+)$")
 
     @property
     def control(self) -> str:
