@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -42,6 +43,7 @@ class Leavers:
         port: on this machine.
         request: that each of them sends.
         lasting: whether a connection is used until the server ends it.
+        secured: what TLS needs, where the server speaks it.
         answers: how many, by status.
         lost: requests on an open connection without a whole answer.
         last: the last answer.
@@ -50,6 +52,7 @@ class Leavers:
     port: int
     request: bytes
     lasting: bool
+    secured: ssl.SSLContext | None = None
     answers: dict[int, int] = field(default_factory=dict)
     lost: list[str] = field(default_factory=list)
     last: bytes = b""
@@ -58,8 +61,11 @@ class Leavers:
         """Ask until nobody listens."""
         while True:
             try:
-                reader, writer = await asyncio.open_connection(HOST, self.port)
+                reader, writer = await asyncio.open_connection(HOST, self.port, ssl=self.secured)
             except ConnectionError:
+                return
+            except OSError as error:  # hands were not shaken
+                self.lost.append(repr(error))
                 return
             await self._use(reader, writer)
             writer.transport.abort()
