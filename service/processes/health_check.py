@@ -28,9 +28,14 @@ _UNHEALTHY = 1
 def health_check() -> int:
     """Ask, and say in one line what is wrong; return the exit status."""
     try:
-        status = _ask(read_settings())
-    except (StartError, OSError, HTTPException) as error:
-        return _unhealthy(str(error) or type(error).__name__)
+        settings = read_settings()
+        connection = _connection(settings)
+    except (StartError, OSError) as error:  # the latter of files that are missing
+        return _unhealthy(str(error))
+    try:
+        status = _status(connection)
+    except (OSError, HTTPException) as error:
+        return _unhealthy(_told(error, settings))
     return 0 if status == _READY else _unhealthy(f"{_PATH} answers {status}")
 
 
@@ -39,8 +44,15 @@ def _unhealthy(reason: str) -> int:
     return _UNHEALTHY
 
 
-def _ask(settings: Settings) -> int:
-    connection = _connection(settings)
+def _told(error: Exception, settings: Settings) -> str:
+    reason = str(error) or type(error).__name__
+    if settings.tls_client_ca is None:
+        return reason
+    remedy = f"{variable('control_port')} opens a port that is asked without one"
+    return f"{reason}; the server may not take its own certificate as a client's: {remedy}"
+
+
+def _status(connection: HTTPConnection) -> int:
     try:
         connection.request("GET", _PATH)
         return connection.getresponse().status

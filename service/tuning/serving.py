@@ -18,6 +18,12 @@ from service.tuning.memory import proportional_mb
 # A large model is opened and warmed up by every worker.
 _START_S = 120.0
 
+# The load comes from this machine alone, with no key, and by plain HTTP.
+_NOT_MEASURED = (
+    *("api_keys", "cors_origins", "control_port", "control_grpc_port"),
+    *("tls_certificate", "tls_key", "tls_client_ca"),
+)
+
 _GREETING = re.compile(rb"http://127\.0\.0\.1:(\d+)/")
 _ERROR = "foldserve-serve: "
 
@@ -50,9 +56,8 @@ def served(models: Path, settings: Mapping[str, object]) -> Iterator[Served]:
     Raises:
         NotMeasured: the server does not start; the message is the server's.
     """
-    # The load comes from this machine, with no key, and by plain HTTP.
-    open_to_it = dict.fromkeys(("api_keys", "tls_certificate", "tls_key", "tls_client_ca"))
-    own = {"models": models.absolute(), "host": "127.0.0.1", "port": 0, **open_to_it}
+    own: dict[str, object] = {"models": models.absolute(), "host": "127.0.0.1", "port": 0}
+    own |= dict.fromkeys(_NOT_MEASURED)
     with (
         tempfile.TemporaryFile() as log,
         child("service", environment({**settings, **own}), errors=log) as process,

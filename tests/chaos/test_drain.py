@@ -62,7 +62,7 @@ class Leavers:
         while True:
             try:
                 reader, writer = await asyncio.open_connection(HOST, self.port, ssl=self.secured)
-            except ConnectionError:
+            except ConnectionRefusedError:
                 return
             except OSError as error:  # hands were not shaken
                 self.lost.append(repr(error))

@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -104,7 +105,7 @@ async def test_who_is_idle_or_shakes_no_hands_does_not_hold_up_the_end(
         idle = [await asyncio.open_connection(HOST, running.port, ssl=context) for _ in range(8)]
         silent = [await asyncio.open_connection(HOST, running.port) for _ in range(8)]
         for _, writer in idle:
-            writer.transport.pause_reading()
+            cast("asyncio.Transport", writer.transport).pause_reading()
         began = time.monotonic()
         assert await asyncio.to_thread(running.stop) == 0
         # What is waited for is a second, beside what an end takes without them; the grace time

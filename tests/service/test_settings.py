@@ -67,6 +67,18 @@ def test_a_queue_that_cannot_hold_a_batch_is_refused(monkeypatch: pytest.MonkeyP
         read_settings()
 
 
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [("TLS_KEY", "CERTIFICATE"), ("TLS_CLIENT_CA", "CERTIFICATE"), ("TLS_CERTIFICATE", "KEY")],
+)
+def test_tls_with_a_part_missing_is_refused(
+    monkeypatch: pytest.MonkeyPatch, given: str, missing: str
+) -> None:
+    monkeypatch.setenv(f"FOLDSERVE_{given}", "file.pem")
+    with pytest.raises(StartError, match=f"FOLDSERVE_TLS_{missing} is missing"):
+        read_settings()
+
+
 def test_buckets_are_written_as_sizes_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FOLDSERVE_BATCH_BUCKETS", "1,4,32")
     assert read_settings().batch_buckets == (1, 4, 32)

@@ -1,7 +1,7 @@
 """A file is read again when it is another, and only then."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -62,7 +62,7 @@ def test_what_has_not_changed_is_not_read(file: Path, reader: Reader) -> None:
 
 def test_each_change_is_read_once_and_beside_the_one_who_looks(file: Path, reader: Reader) -> None:
     watched = WatchedFiles([file], reader, [mark(file)])
-    changes = [
+    changes: list[Callable[[], object]] = [
         lambda: file.write_text("three"),
         lambda: file.with_name("new").write_text("THREE") and file.with_name("new").rename(file),
         file.unlink,

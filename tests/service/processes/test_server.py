@@ -180,6 +180,27 @@ async def test_the_greeting_has_the_address_of_grpc(models: Path) -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("more", "options"),
+    [
+        ({}, "--insecure"),
+        ({"tls_client_ca": Path("ca")}, "--insecure --cert client.pem --key client.key"),
+    ],
+)
+async def test_the_greeting_says_what_tls_needs(
+    models: Path, more: dict[str, Path], options: str
+) -> None:
+    tls = {"tls_certificate": Path("c"), "tls_key": Path("k"), **more}
+    service = Service(settings(models, grpc_port=9000, control_port=9001, **tls))
+    await service.start()
+    lines = list(greeting(service, ("127.0.0.1", 8000)))
+    await service.close()
+    assert lines[0] == "Foldserve is ready: https://127.0.0.1:8000/docs"
+    assert lines[1].startswith(f"Try: curl {options} --data-binary @")
+    assert lines[2:] == ["gRPC over TLS: 127.0.0.1:9000", "Control: http://127.0.0.1:9001"]
+
+
+@pytest.mark.anyio
 async def test_without_an_image_model_there_is_no_example(tmp_path: Path) -> None:
     zoo.put(tmp_path, "doubler", 1, zoo.doubler())
     service = Service(settings(tmp_path))

@@ -19,7 +19,8 @@ from service.tuning.trial import (
     run_load,
     server_settings,
 )
-from tests.service import zoo
+from tests.service import keys, zoo
+from tests.service.certificates import files
 from tests.service.servers import taken_port
 from tests.service.tuning.records import candidate
 
@@ -99,6 +100,19 @@ def test_the_operators_other_settings_are_the_servers(
         pytest.raises(NotMeasured, match="status 413"),
     ):
         right_answers(server.port, [large + bytes(1025)])
+
+
+def test_who_may_ask_and_how_is_not_measured(
+    doublers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, requests: Requests
+) -> None:
+    monkeypatch.setenv("FOLDSERVE_API_KEYS", str(keys.put(tmp_path)))
+    monkeypatch.setenv("FOLDSERVE_CORS_ORIGINS", "*")
+    for name, value in files(tmp_path).choices().items():
+        monkeypatch.setenv(f"FOLDSERVE_{name}", str(value))
+    with taken_port() as port, monkeypatch.context() as its_own:
+        its_own.setenv("FOLDSERVE_CONTROL_PORT", str(port))
+        with served(doublers, {"workers": 1}) as server:
+            assert len(right_answers(server.port, requests.bodies)) == len(requests.bodies)
 
 
 def test_the_right_answers_are_those_of_the_model(requests: Requests) -> None:
