@@ -4,6 +4,7 @@ import json
 import shutil
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -15,6 +16,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from service.machine.cpus import usable_cpus
 from service.tuning.settings_file import write_settings
 from tests.docker.conftest import Compose, docker
+from tests.service import certificates
 
 LARGEST_IMAGE = 350 * 10**6  # bytes, as `docker images` counts: what README promises
 
@@ -106,6 +108,37 @@ def test_what_tune_wrote_is_read_and_grpc_answers(tuned: Compose, root: Path) ->
             health_pb2.HealthCheckRequest(), timeout=10, wait_for_ready=True
         )
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+def test_the_image_is_healthy_over_tls_and_on_another_port(
+    container: str, root: Path, tmp_path: Path
+) -> None:
+    image = docker("inspect", "--format", "{{.Image}}", container).stdout.strip()
+    given = certificates.files(tmp_path)
+    tmp_path.chmod(0o755)
+    given.key.chmod(0o644)  # in the container they are somebody else's
+    choices = {"PORT": 9000, "TLS_CERTIFICATE": "/tls/server.pem", "TLS_KEY": "/tls/server.key"}
+    settings = [f"--env=FOLDSERVE_{name}={value}" for name, value in choices.items()]
+    folders = [f"--volume={root / 'models'}:/models:ro", f"--volume={tmp_path}:/tls:ro"]
+    started = docker("run", "--detach", *settings, *folders, image).stdout.strip()
+    try:
+        wait_for_health(started, "healthy")
+        given.key.unlink()  # the check needs none of the files where clients need no certificate
+        checked = docker("exec", started, "foldserve-serve", "health")
+        assert (checked.returncode, checked.stderr) == (0, "")
+        other = docker("exec", "--env=FOLDSERVE_PORT=9001", started, "foldserve-serve", "health")
+        assert other.returncode == 1
+    finally:
+        docker("rm", "--force", started)
+
+
+def wait_for_health(container: str, wanted: str) -> None:
+    """Return once the engine's own check has found so."""
+    ends = time.monotonic() + 60
+    while (found := docker("inspect", "--format", "{{.State.Health.Status}}", container)).stdout:
+        if found.stdout.strip() == wanted:
+            return
+        assert time.monotonic() < ends, docker("logs", container).stderr
 
 
 @pytest.mark.parametrize("cpus", ["0.5", "1", "1.5"])
