@@ -14,7 +14,7 @@ class WatchedFiles:
 
     Args:
         paths: of the files.
-        read: called in a thread, once at a time; its errors are its own matter.
+        read: called once at a time, in a thread if not alone; its errors are its own matter.
         seen: the marks of what has been read already, taken before it was.
     """
 
@@ -30,12 +30,18 @@ class WatchedFiles:
         """Begin to read if something has changed; to look at a file costs two microseconds."""
         if self._reading is not None and self._reading.is_alive():
             return
-        found = [mark(path) for path in self._paths]
-        if found == self._seen:
-            return
-        self._seen = found
-        self._reading = threading.Thread(target=self._read, name="reads again", daemon=True)
-        self._reading.start()
+        if self._have_changed():
+            self._reading = threading.Thread(target=self._read, name="reads again", daemon=True)
+            self._reading.start()
+
+    def look_alone(self) -> None:
+        """Read at once if something has changed: for a process that must have no thread."""
+        if self._have_changed():
+            self._read()
+
+    def _have_changed(self) -> bool:
+        before, self._seen = self._seen, [mark(path) for path in self._paths]
+        return self._seen != before
 
 
 def mark(path: Path) -> Mark:

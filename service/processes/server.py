@@ -32,7 +32,7 @@ from service.settings import Settings
 from service.telemetry.board import Phase
 from service.telemetry.logs import configure_logs
 from service.telemetry.metrics import Metrics
-from service.tls.credentials import Credentials, read_credentials
+from service.tls.credentials import Credentials
 from service.tls.rotation import Rotation
 
 log = structlog.get_logger()
@@ -63,13 +63,12 @@ def run(settings: Settings, announce: Announce, plan: Plan | None = None) -> Non
     configure_logs(settings.log_format, settings.log_level)
     plan = plan_alone(settings) if plan is None else plan
     log.info("starting", plan=plan.reason)
-    credentials = read_credentials(settings)
     with (
         grpc_ports(settings) as settings,
         control_port(settings) as (settings, control),
         listeners(settings.host, settings.port) as (listener,),
     ):
-        service, config = _compose(settings, plan, Metrics(), credentials)
+        service, config = _compose(settings, plan, Metrics())
         _serve(
             _Server(config, service, lambda lines: list(map(announce, lines))), [listener, *control]
         )
@@ -91,7 +90,7 @@ def work(
         metrics: of this worker.
         sockets: to listen on: this worker's, and the one of control.
         link: to the process above, which is told whether this worker is ready or has failed.
-        credentials: of TLS, as they were when the service began.
+        credentials: of TLS, as they were last of use.
 
     Returns:
         The exit status.
@@ -213,7 +212,7 @@ def _compose(
     settings: Settings,
     plan: Plan,
     metrics: Metrics,
-    credentials: Credentials | None,
+    credentials: Credentials | None = None,
     hub: Hub | None = None,
 ) -> tuple[Service, uvicorn.Config]:
     """Return the service, and uvicorn's configuration of the app around it."""

@@ -36,7 +36,7 @@ from service.settings import Settings
 from service.telemetry.board import Board
 from service.telemetry.logs import configure_logs
 from service.telemetry.metrics import Metrics
-from service.tls.credentials import read_credentials
+from service.tls.rotation import open_rotation
 
 log = structlog.get_logger()
 
@@ -88,7 +88,7 @@ def run(settings: Settings, announce: Announce, plan: Plan) -> None:
     """
     configure_logs(settings.log_format, settings.log_level)
     log.info("starting", plan=plan.reason)
-    credentials = read_credentials(settings)
+    tls = open_rotation(settings)
     with (
         grpc_ports(settings, shared=True) as settings,
         control_port(settings) as (settings, control),
@@ -101,10 +101,12 @@ def run(settings: Settings, announce: Announce, plan: Plan) -> None:
         def work_as(number: int, end: socket.socket, history: Sequence[Command]) -> int:
             link = Link(end, history)
             own = [sockets[number], *control]
+            credentials = None if tls is None else tls.current
             return work(settings, plan, Metrics(board, number), own, link, credentials)
 
         watch = Watch(board.slots, settings.worker_timeout_s)
-        Supervisor(sockets, board, work_as, announce, grace_s, watch).run()
+        kept = () if tls is None else (tls.look_alone,)
+        Supervisor(sockets, board, work_as, announce, grace_s, watch, *kept).run()
 
 
 class Supervisor:
@@ -118,6 +120,7 @@ class Supervisor:
         announce: told the lines that a person wants to see once all workers are ready.
         grace_s: seconds from the first stop until what is left of the workers is killed.
         watch: tells which of them hang.
+        each_turn: called every second or more often, to keep up to date what workers begin with.
     """
 
     def __init__(
@@ -128,6 +131,7 @@ class Supervisor:
         announce: Announce,
         grace_s: float,
         watch: Watch,
+        each_turn: Callable[[], None] = lambda: None,
     ) -> None:
         self._listeners = listeners
         self._board = board
@@ -135,6 +139,7 @@ class Supervisor:
         self._announce = announce
         self._grace_s = grace_s
         self._watch = watch
+        self._each_turn = each_turn
         self._workers: dict[int, _Worker] = {}
         self._restarts: dict[int, float] = {}
         self._delays = dict.fromkeys(range(len(listeners)), _FIRST_DELAY_S)
@@ -166,6 +171,7 @@ class Supervisor:
             key.data()
         self._relay.expire()
         self._kill_silent()
+        self._each_turn()
         now = time.monotonic()
         for number in [number for number, at in self._restarts.items() if at <= now]:
             del self._restarts[number]

@@ -15,21 +15,22 @@ class Rotation:
 
     Args:
         settings: name the files.
-        credentials: what they held when the service began. A worker that takes the place of
-            another begins with them too, so that it serves whatever the files hold by then.
+        credentials: what they held when they were last of use, so that a worker that takes the
+            place of another serves whatever the files hold by then.
     """
 
     def __init__(self, settings: Settings, credentials: Credentials) -> None:
         self.current = credentials
         self._settings = settings
         self._files = WatchedFiles(paths(settings), self._read_again, seen=())
-        log.info("certificate", expires=credentials.expires)
-        if settings.tls_key is not None and is_open_to_all(settings.tls_key):
-            log.warning("every user of this machine can read the private key of TLS")
 
     def look(self) -> None:
         """Have the files read if they have changed; what they hold is taken a moment later."""
         self._files.look()
+
+    def look_alone(self) -> None:
+        """Take what the files hold at once if they have changed, with no thread."""
+        self._files.look_alone()
 
     def _read_again(self) -> None:
         """Take new credentials; such as cannot be used change nothing."""
@@ -48,11 +49,17 @@ def open_rotation(settings: Settings, credentials: Credentials | None = None) ->
 
     Args:
         settings: the operator's.
-        credentials: what the files held when the service began, if that was read already.
+        credentials: what the files held when they were last of use, if that is known.
 
     Raises:
         StartError: the files cannot be used.
     """
+    if credentials is not None:
+        return Rotation(settings, credentials)
+    credentials = read_credentials(settings)
     if credentials is None:
-        credentials = read_credentials(settings)
-    return None if credentials is None else Rotation(settings, credentials)
+        return None
+    log.info("certificate", expires=credentials.expires)
+    if settings.tls_key is not None and is_open_to_all(settings.tls_key):
+        log.warning("every user of this machine can read the private key of TLS")
+    return Rotation(settings, credentials)

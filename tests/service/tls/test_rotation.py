@@ -141,6 +141,16 @@ def test_a_worker_that_comes_later_takes_what_is_there_at_once(
     assert later.current.chain == given.certificate.read_bytes()
 
 
+def test_it_can_be_read_with_no_thread(given: Files, tmp_path: Path) -> None:
+    rotation = open_rotation(given.settings(tmp_path))
+    assert rotation is not None
+    given.rotate(given.authority)
+    threads = threading.enumerate()
+    rotation.look_alone()
+    assert rotation.current.chain == given.certificate.read_bytes()
+    assert threading.enumerate() == threads
+
+
 @pytest.mark.parametrize(("mode", "warnings"), [(0o600, 0), (0o644, 1)])
 def test_a_key_that_everybody_can_read_is_told(
     given: Files, tmp_path: Path, events: Events, mode: int, warnings: int
