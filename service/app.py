@@ -8,6 +8,8 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from service.access.guard import Guard
+from service.access.key_file import KeyFile
+from service.access.secrets import Secrets
 from service.api import failures, health, open_inference, pages, predict, repository, triton, v1
 from service.api.access import Access
 from service.api.control_port import ControlPort
@@ -26,7 +28,6 @@ from service.rpc.lifespan import grpc_beside
 from service.settings import Settings
 from service.telemetry.metrics import Metrics
 from service.telemetry.observation import Observer
-from service.tls.credentials import Credentials
 from service.tls.rotation import open_rotation
 
 # What a page of another origin may send, and see of an answer, beside what any page may.
@@ -45,6 +46,8 @@ _TOLD_HEADERS = (
     "X-Request-ID",
 )
 
+_NONE_YET = Secrets()
+
 
 def create_app(
     settings: Settings,
@@ -53,7 +56,7 @@ def create_app(
     hub: Hub | None = None,
     plan: Plan | None = None,
     metrics: Metrics | None = None,
-    credentials: Credentials | None = None,
+    secrets: Secrets = _NONE_YET,
 ) -> FastAPI:
     """Return the app; its lifespan loads the models and, at the end, drains them.
 
@@ -63,11 +66,11 @@ def create_app(
         hub: carries commands to every worker; by default this one is alone.
         plan: of processes and threads; by default that of a process that is alone.
         metrics: of this worker; by default it is alone.
-        credentials: of TLS; by default they are read where the settings name some.
+        secrets: what their files held when they were last of use; by default the files are read.
     """
     service = Service(settings, open_model, hub, plan, metrics)
-    guard = _guard(service)
-    tls = open_rotation(settings, credentials)
+    guard = _guard(service, secrets)
+    tls = open_rotation(settings, secrets.credentials)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -111,9 +114,11 @@ def create_app(
     return app
 
 
-def _guard(service: Service) -> Guard | None:
+def _guard(service: Service, secrets: Secrets) -> Guard | None:
     path = service.settings.api_keys
-    return None if path is None else Guard(path, service.metrics.board.rates)
+    if path is None:
+        return None
+    return Guard(KeyFile(path, secrets.keys), service.metrics.board.rates)
 
 
 def _let_pages_call(app: FastAPI, origins: tuple[str, ...]) -> None:

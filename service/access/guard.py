@@ -4,16 +4,11 @@ import base64
 import hmac
 import time
 from collections.abc import Iterable
-from pathlib import Path
 
-import structlog
-
-from service.access.keys import Key, Scope, digest, read_keys
+from service.access.key_file import KeyFile
+from service.access.keys import Key, Scope, digest
 from service.access.rates import Rates
-from service.errors import Forbidden, StartError, Unauthorized
-from service.machine.watched_files import WatchedFiles, is_open_to_all, mark
-
-log = structlog.get_logger()
+from service.errors import Forbidden, Unauthorized
 
 Headers = Iterable[tuple[bytes, bytes]]
 """With names in lower case."""
@@ -31,21 +26,15 @@ class Guard:
     """Knows the keys of a file, and looks at it again when it changes.
 
     Args:
-        path: of the file.
+        file: of the keys.
         paid: memory for the rates, shared by all workers.
-
-    Raises:
-        StartError: the file cannot be used.
     """
 
-    def __init__(self, path: Path, paid: "memoryview[float]") -> None:
-        self._path = path
+    def __init__(self, file: KeyFile, paid: "memoryview[float]") -> None:
+        self._file = file
         self._paid = paid
         self._looked = time.monotonic()
-        self._file = WatchedFiles([path], self._read_again, [mark(path)])
-        self._take(read_keys(path))
-        if is_open_to_all(path):
-            log.warning("every user of this machine can read the file of API keys")
+        self._take(file.current)
 
     def require(self, headers: Headers, scope: Scope, *, as_password: bool = False) -> None:
         """Return if who sent these headers may do what needs the scope.
@@ -64,25 +53,17 @@ class Guard:
         if now - self._looked > _LOOK_EVERY_S:
             self._looked = now
             self._file.look()
-        known, rates = self._known
-        key = _find(known, _offered(headers, as_password=as_password))
+        if self._file.current is not self._keys:
+            self._take(self._file.current)
+        key = _find(self._known, _offered(headers, as_password=as_password))
         if scope not in key.scopes:
             raise Forbidden(f"the API key has not the scope {scope}")
-        rates.count(key)
+        self._rates.count(key)
 
     def _take(self, keys: tuple[Key, ...]) -> None:
-        # In one assignment: a request sees the keys of one file.
-        self._known = [(key.digest, key) for key in keys], Rates(keys, self._paid)
-
-    def _read_again(self) -> None:
-        """Take the keys of the file; one that is broken changes nothing."""
-        try:
-            keys = read_keys(self._path)
-        except StartError as error:
-            log.warning("the old API keys stay", reason=str(error))
-        else:
-            self._take(keys)
-            log.info("new API keys", count=len(keys))
+        self._keys = keys
+        self._known = [(key.digest, key) for key in keys]
+        self._rates = Rates(keys, self._paid)
 
 
 def _find(known: list[tuple[bytes, Key]], offered: bytes) -> Key:

@@ -16,6 +16,7 @@ from typing import Literal
 import structlog
 import uvicorn
 
+from service.access.secrets import Secrets
 from service.app import create_app
 from service.environment import variable
 from service.errors import StartError
@@ -32,7 +33,6 @@ from service.settings import Settings
 from service.telemetry.board import Phase
 from service.telemetry.logs import configure_logs
 from service.telemetry.metrics import Metrics
-from service.tls.credentials import Credentials
 from service.tls.rotation import Rotation
 
 log = structlog.get_logger()
@@ -68,7 +68,7 @@ def run(settings: Settings, announce: Announce, plan: Plan | None = None) -> Non
         control_port(settings) as (settings, control),
         listeners(settings.host, settings.port) as (listener,),
     ):
-        service, config = _compose(settings, plan, Metrics())
+        service, config = _compose(settings, plan, Metrics(), Secrets())
         _serve(
             _Server(config, service, lambda lines: list(map(announce, lines))), [listener, *control]
         )
@@ -80,7 +80,7 @@ def work(
     metrics: Metrics,
     sockets: Sequence[socket.socket],
     link: Link,
-    credentials: Credentials | None = None,
+    secrets: Secrets,
 ) -> int:
     """Serve as one of several workers until the process above says otherwise or ends.
 
@@ -90,14 +90,14 @@ def work(
         metrics: of this worker.
         sockets: to listen on: this worker's, and the one of control.
         link: to the process above, which is told whether this worker is ready or has failed.
-        credentials: of TLS, as they were last of use.
+        secrets: what their files held when they were last of use.
 
     Returns:
         The exit status.
     """
     configure_logs(settings.log_format, settings.log_level, metrics.worker)
     try:
-        service, config = _compose(settings, plan, metrics, credentials, link)
+        service, config = _compose(settings, plan, metrics, secrets, link)
         server = _Server(config, service, lambda lines: link.tell({"ready": lines}), link)
         _serve(server, sockets)
     except StartError as error:
@@ -212,11 +212,11 @@ def _compose(
     settings: Settings,
     plan: Plan,
     metrics: Metrics,
-    credentials: Credentials | None = None,
+    secrets: Secrets,
     hub: Hub | None = None,
 ) -> tuple[Service, uvicorn.Config]:
     """Return the service, and uvicorn's configuration of the app around it."""
-    app = create_app(settings, plan=plan, metrics=metrics, hub=hub, credentials=credentials)
+    app = create_app(settings, plan=plan, metrics=metrics, hub=hub, secrets=secrets)
     tls: Rotation | None = app.state.tls
 
     async def each_second() -> None:

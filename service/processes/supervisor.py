@@ -22,6 +22,7 @@ from os import kill
 
 import structlog
 
+from service.access.secrets import SecretFiles
 from service.errors import StartError
 from service.machine.memory import settle
 from service.machine.plan import Plan
@@ -36,7 +37,6 @@ from service.settings import Settings
 from service.telemetry.board import Board
 from service.telemetry.logs import configure_logs
 from service.telemetry.metrics import Metrics
-from service.tls.rotation import open_rotation
 
 log = structlog.get_logger()
 
@@ -88,7 +88,7 @@ def run(settings: Settings, announce: Announce, plan: Plan) -> None:
     """
     configure_logs(settings.log_format, settings.log_level)
     log.info("starting", plan=plan.reason)
-    tls = open_rotation(settings)
+    secrets = SecretFiles(settings)
     with (
         grpc_ports(settings, shared=True) as settings,
         control_port(settings) as (settings, control),
@@ -101,12 +101,10 @@ def run(settings: Settings, announce: Announce, plan: Plan) -> None:
         def work_as(number: int, end: socket.socket, history: Sequence[Command]) -> int:
             link = Link(end, history)
             own = [sockets[number], *control]
-            credentials = None if tls is None else tls.current
-            return work(settings, plan, Metrics(board, number), own, link, credentials)
+            return work(settings, plan, Metrics(board, number), own, link, secrets.current)
 
         watch = Watch(board.slots, settings.worker_timeout_s)
-        kept = () if tls is None else (tls.look_alone,)
-        Supervisor(sockets, board, work_as, announce, grace_s, watch, *kept).run()
+        Supervisor(sockets, board, work_as, announce, grace_s, watch, secrets.look).run()
 
 
 class Supervisor:

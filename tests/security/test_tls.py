@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from http.client import HTTPSConnection
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import grpc  # type: ignore[import-untyped]  # it has no types
 import httpx
@@ -296,12 +296,11 @@ def test_a_broken_file_leaves_the_last_certificate_to_those_who_serve_and_to_the
     second, third = trustme.CA(), trustme.CA()
     with rotating(models, given, workers=2) as running:
         given.rotate(second)
-        until(lambda: shows(running, second))
+        told(running, "new certificate", 3)  # by both workers, and by the process above them
+        assert shows(running, second)
         certificates.replace(given.key, b"broken")
-        log = running.process.stderr
-        assert log is not None
-        told = [*islice(log_lines(log, "the old certificate stays"), 3)]
-        assert all("FOLDSERVE_TLS_KEY" in line for line in told)  # by both, and by who forks
+        lines = told(running, "the old certificate stays", 3)
+        assert all("FOLDSERVE_TLS_KEY" in line for line in lines)
         assert shows(running, second)
         killed = running.workers
         for pid in killed:
@@ -313,8 +312,11 @@ def test_a_broken_file_leaves_the_last_certificate_to_those_who_serve_and_to_the
         assert running.stop() == 0
 
 
-def log_lines(log: IO[str], event: str) -> Iterator[str]:
-    return (line for line in log if event in line)
+def told(running: Server, event: str, times: int) -> list[str]:
+    """Wait until the log has so many lines of an event."""
+    log = running.process.stderr
+    assert log is not None
+    return [*islice((line for line in log if event in line), times)]
 
 
 def put_other_key(given: Files) -> None:

@@ -1,13 +1,17 @@
 """``foldserve-serve key`` makes a key that the server then knows."""
 
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.service.servers import refused, server
+from tests.service.certificates import replace
+from tests.service.servers import PATIENCE_S, refused, server
 
 
 def made(*arguments: str) -> tuple[str, str]:
@@ -18,7 +22,7 @@ def made(*arguments: str) -> tuple[str, str]:
 
 
 def status(url: str, key: str | None) -> int:
-    return httpx.get(url, headers={"X-API-Key": key} if key else {}).status_code
+    return httpx.get(url, headers={"X-API-Key": key} if key else {}, timeout=PATIENCE_S).status_code
 
 
 def test_two_workers_know_a_new_key_and_count_it_together(models: Path, tmp_path: Path) -> None:
@@ -34,6 +38,35 @@ def test_two_workers_know_a_new_key_and_count_it_together(models: Path, tmp_path
         assert running.stop() == 0
     # Requests are made one after the other, so none is counted by two workers at once.
     assert sorted(found) == [200] * 10 + [429] * 20
+
+
+def test_a_broken_file_gives_no_key_back_and_keeps_no_successor_from_serving(
+    models: Path, tmp_path: Path
+) -> None:
+    (kept, entry), (taken_back, other) = made("kept"), made("taken-back")
+    file = tmp_path / "keys.toml"
+    file.write_text(entry + other)
+    with server(models, WORKERS=2, API_KEYS=file, LOG_LEVEL="info") as running:
+        assert status(f"{running.url}/models", taken_back) == 200
+        replace(file, entry.encode())
+        log = running.process.stderr
+        assert log is not None
+        # The process above the workers, whose lines name no worker, knows it as well.
+        assert any("new API keys" in line and "worker=" not in line for line in log)
+        replace(file, b"broken")
+        assert any("the old API keys stay" in line and "worker=" not in line for line in log)
+        killed = running.workers
+        for pid in killed:
+            os.kill(pid, signal.SIGKILL)
+        ends = time.monotonic() + PATIENCE_S
+        while len({*running.workers} - {*killed}) < 2:
+            assert time.monotonic() < ends
+        found = [
+            (status(f"{running.url}/models", kept), status(f"{running.url}/models", taken_back))
+            for _ in range(20)
+        ]
+        assert {*found} == {(200, 401)}
+        assert running.stop() == 0
 
 
 def test_a_burst_without_a_rate_is_refused() -> None:
