@@ -8,6 +8,7 @@ import structlog
 from service.artifact.lock import LOCK_FILE
 from service.errors import ModelLoadError, NotReady, StartError
 from service.images.decoding import Decoder
+from service.images.room import Room
 from service.inference.loading import Loaded, OpenModel, load, predictor_of
 from service.inference.model import RunOptions, open_model, prepare_provider
 from service.machine.plan import Plan, plan_alone
@@ -78,7 +79,8 @@ class Service:
             self._lock_files,
         )
         self._polling: asyncio.Task[None] | None = None
-        self.decoder = Decoder(self.plan.decode_threads, settings.max_queue_size)
+        room = Room(settings.max_image_pixels)
+        self.decoder = Decoder(self.plan.decode_threads, settings.max_queue_size, room)
 
     @property
     def phase(self) -> Phase:

@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from service.batching.runners import Outcome, Runners, attempt
 from service.errors import DeadlineExceeded, QueueFull, ShuttingDown
+from service.images.room import Room
 
 Decoded = TypeVar("Decoded")
 
@@ -22,9 +23,11 @@ class Decoder:
     Args:
         threads: bodies decoded at once.
         max_pending: bodies decoded or waiting; one more is refused at once.
+        room: of the images in all the threads; None does not bound them.
     """
 
-    def __init__(self, threads: int, max_pending: int) -> None:
+    def __init__(self, threads: int, max_pending: int, room: Room | None = None) -> None:
+        self.room = room
         self._threads = threads
         self._max_pending = max_pending
         self._pending: set[_Call[Any]] = set()

@@ -4,7 +4,6 @@ JPEGs are decoded by Pillow's own libjpeg-turbo; ``python -m benchmarks.decoding
 other decoders would save: the same pixels in nearly the same time.
 """
 
-import io
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,11 +13,16 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
 from service.errors import ImageTooLarge, InvalidImage, ServiceError, UnsupportedImage
+from service.images.pieces import reader_of
 
 FORMATS = ("JPEG", "PNG", "WEBP")
 
 # A sixteen-bit sample keeps its high byte, as Pillow itself does for sixteen-bit color.
 _HIGH_BYTE = 8
+
+# Of a picture with transparency so much is laid over black at once: of the largest picture whole,
+# every step would take as much memory again as the picture has.
+_STRIP_PIXELS = 2**18
 
 # Progressive files have about ten, and each passes over every pixel for as little as sixty
 # bytes: without a bound one request keeps a thread busy for hours.
@@ -37,11 +41,13 @@ def open_image(data: bytes, max_pixels: int) -> Image.Image:
     if not data:
         raise InvalidImage("the body is empty, not an image")
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = Image.open(reader_of(data), formats=FORMATS)
     except UnidentifiedImageError:
         raise UnsupportedImage("the body is not a JPEG, PNG or WebP image") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise ImageTooLarge(f"the image has more than {max_pixels} pixels") from None
+    except ServiceError:
+        raise
     except Exception as error:  # Pillow raises nearly every type on damaged files
         raise InvalidImage("the image's header is truncated or damaged") from error
     refuse_pixels(*image.size, max_pixels)
@@ -109,6 +115,21 @@ def _to_color(image: Image.Image, color: str) -> Image.Image:
         samples = np.asarray(image, dtype=np.uint16) >> _HIGH_BYTE
         image = Image.fromarray(samples.astype(np.uint8))
     if image.has_transparency_data:
-        black = Image.new("RGBA", image.size, (0, 0, 0, 255))
-        image = Image.alpha_composite(black, image.convert("RGBA"))
+        return _over_black(image, color)
     return image if image.mode == color else image.convert(color)
+
+
+def _over_black(image: Image.Image, color: str) -> Image.Image:
+    rows = max(1, _STRIP_PIXELS // image.width)
+    if rows >= image.height:
+        return _strip_over_black(image, color)
+    whole = Image.new(color, image.size)
+    for top in range(0, image.height, rows):
+        box = (0, top, image.width, min(top + rows, image.height))
+        whole.paste(_strip_over_black(image.crop(box), color), box)
+    return whole
+
+
+def _strip_over_black(image: Image.Image, color: str) -> Image.Image:
+    black = Image.new("RGBA", image.size, (0, 0, 0, 255))
+    return Image.alpha_composite(black, image.convert("RGBA")).convert(color)

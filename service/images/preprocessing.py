@@ -7,6 +7,7 @@ Scaling is inside the graph.
 
 import functools
 import math
+from contextlib import nullcontext
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from PIL import Image
 
 from service.artifact.manifest import ImageInput
 from service.images.image_files import open_image, picture, refuse_pixels, refusing_damage
+from service.images.room import Room
 from service.images.scaled_decoding import Draft, Size, draft
 
 ImageTensor = NDArray[np.float32] | NDArray[np.uint8]
@@ -33,9 +35,14 @@ _SMALL_PIXELS = 64 * 64
 
 
 def image_tensor(
-    data: bytes, spec: ImageInput, max_pixels: int, *, scaled: bool = False
+    data: bytes,
+    spec: ImageInput,
+    max_pixels: int,
+    *,
+    scaled: bool = False,
+    room: Room | None = None,
 ) -> ImageTensor:
-    """Return the tensor of one image, C-contiguous.
+    """Return the tensor of one image, C-contiguous; waits until there is room for its pixels.
 
     Of layout NCHW: float32, shape (channels, height, width). Of layout NHWC: uint8, shape
     (height, width, channels), which are the decoded bytes themselves, read-only.
@@ -45,6 +52,7 @@ def image_tensor(
         spec: the manifest's input.
         max_pixels: checked before anything is decoded, and again before an enlargement.
         scaled: a large JPEG may be decoded smaller, near the exact tensor and not it.
+        room: shared with the images of other threads.
 
     Raises:
         UnsupportedImage: the bytes are in no format that is decoded.
@@ -52,7 +60,8 @@ def image_tensor(
         ImageTooLarge: more pixels than ``max_pixels``.
     """
     image = open_image(data, max_pixels)
-    return _arranged(_fitted(image, spec, max_pixels, scaled=scaled), spec)
+    with room.taken(math.prod(image.size)) if room else nullcontext():
+        return _arranged(_fitted(image, spec, max_pixels, scaled=scaled), spec)
 
 
 def small_image_tensor(data: bytes, spec: ImageInput, max_pixels: int) -> ImageTensor | None:

@@ -262,7 +262,12 @@ class Predictor:
 
     async def _decode(self, image: bytes, spec: ImageInput, deadline: float) -> ImageTensor:
         decode = functools.partial(
-            image_tensor, image, spec, self._max_image_pixels, scaled=self._scaled_decoding
+            image_tensor,
+            image,
+            spec,
+            self._max_image_pixels,
+            scaled=self._scaled_decoding,
+            room=self._decoder.room,
         )
         return await self._decoder.decode(decode, deadline)
 

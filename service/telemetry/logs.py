@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import warnings
 from typing import Any, Literal
 
 import structlog
@@ -42,6 +43,11 @@ def configure_logs(
     )
     # It warns of every damaged form, in the words of a client; the answer says it already.
     logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
+    # So does Pillow of damaged EXIF, up to thousands of times a file, and keeps what it has said;
+    # to debug it, it logs what stands in the EXIF.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    logging.getLogger("PIL").setLevel(logging.WARNING)
+    logging.captureWarnings(True)  # of others, which are lines like any other
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
 
 

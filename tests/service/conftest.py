@@ -25,6 +25,7 @@ def _logs_as_before() -> Iterator[None]:
     yield
     logging.root.handlers[:] = handlers
     logging.root.setLevel(level)
+    logging.captureWarnings(False)
     logging.getLogger("uvicorn.error").filters.clear()
     structlog.reset_defaults()
 

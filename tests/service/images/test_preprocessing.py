@@ -122,6 +122,22 @@ def test_transparency_lies_over_black() -> None:
     assert np.unique(tensor(nothing, spec())).tolist() == [0]
 
 
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+@pytest.mark.parametrize("color", ["L", "RGB"])
+def test_a_large_picture_is_laid_over_black_in_strips_and_no_pixel_shows_it(
+    mode: str, color: str
+) -> None:
+    image = noise(700, 800)
+    image.putalpha(noise(700, 800).convert("L"))
+    image = image.convert(mode) if mode != "P" else image.convert("RGB").convert("P")
+    data = encoded(image, transparency=3) if mode == "P" else encoded(image)
+    over = Image.open(io.BytesIO(data)).convert("RGBA")
+    black = Image.new("RGBA", over.size, (0, 0, 0, 255))
+    expected = Image.alpha_composite(black, over).convert(color)
+    found = tensor(data, spec(700, 800, color, layout="NHWC"))
+    assert found.tobytes() == expected.tobytes()
+
+
 def test_a_transparent_color_of_a_palette_is_black() -> None:
     image = picture([[0, 1, 0], [1, 0, 1]], "P")
     image.putpalette([255, 255, 255, 100, 100, 100])

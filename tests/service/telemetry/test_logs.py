@@ -2,9 +2,11 @@
 
 import json
 import logging
+import warnings
 
 import pytest
 import structlog
+from PIL import TiffImagePlugin
 
 from service.telemetry.logs import configure_logs
 
@@ -54,8 +56,20 @@ def test_what_is_less_severe_than_the_level_is_not_written(
     structlog.get_logger().info("quiet")
     logging.getLogger("uvicorn.error").info("quiet")
     logging.getLogger("python_multipart.multipart").warning("a client's words")
+    logging.getLogger("PIL.TiffImagePlugin").info("a picture's words")
     structlog.get_logger().warning("loud")
     logged = capsys.readouterr().err
     assert "loud" in logged
     assert "quiet" not in logged
     assert "words" not in logged
+
+
+@pytest.mark.filterwarnings("default::RuntimeWarning")
+def test_what_pillow_warns_of_is_not_said_and_what_others_do_is_a_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure_logs("json", "info")
+    warnings.warn_explicit("a picture's words", UserWarning, "x.py", 1, TiffImagePlugin.__name__)
+    warnings.warn_explicit("a number's", RuntimeWarning, "x.py", 2, "numpy")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "RuntimeWarning: a number's" in json.loads(line)["event"]
