@@ -15,6 +15,7 @@ from PIL import Image, ImageOps
 from service.artifact.manifest import ImageInput
 from service.errors import ImageTooLarge, InvalidImage, ServiceError, UnsupportedImage
 from service.images.preprocessing import covering_size, image_tensor
+from tests.service.crafted import scanned
 from tests.service.pictures import encoded, grey, image_input, noise
 
 MAX_PIXELS = 1_000_000
@@ -263,18 +264,10 @@ def test_whatever_the_bytes_the_answer_is_a_tensor_or_an_error_of_ours(
         assert tensor(bytes(data), spec()).shape == (1, 2, 3)
 
 
-def with_scans(count: int) -> bytes:
-    """A progressive JPEG whose last scan is repeated, as a file made to be slow does."""
-    image = encoded(Image.new("L", (16, 16), 7), "JPEG", progressive=True)
-    first, last, end = image.index(b"\xff\xda"), image.rindex(b"\xff\xda"), len(image) - 2
-    repeats = count - image.count(b"\xff\xda", first)
-    return image[:end] + image[last:end] * repeats + image[end:]
-
-
 def test_a_jpeg_that_passes_over_its_pixels_without_end_is_refused_before_it_is_decoded() -> None:
-    assert (tensor(with_scans(64), spec()) == 7).all()
+    assert (tensor(scanned(64), spec()) == 7).all()
     with pytest.raises(InvalidImage, match="more than 64 scans"):
-        tensor(with_scans(65), spec())
+        tensor(scanned(65), spec())
 
 
 def test_the_scans_of_a_jpeg_with_two_pictures_are_bounded_too() -> None:
