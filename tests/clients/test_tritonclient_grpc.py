@@ -66,7 +66,9 @@ def test_a_request_ends_as_it_should(said: Document, name: str) -> None:
 
 
 def test_a_client_that_does_not_wait_is_told_so(said: Document) -> None:
-    assert said["impatient"]["status"] == "StatusCode.DEADLINE_EXCEEDED"
+    # Where the runs before took longer than it waits, it is refused at once.
+    told = {"StatusCode.DEADLINE_EXCEEDED", "StatusCode.RESOURCE_EXHAUSTED"}
+    assert said["impatient"]["status"] in told
 
 
 @pytest.mark.parametrize("algorithm", ["gzip", "deflate"])
