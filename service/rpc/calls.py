@@ -1,5 +1,6 @@
 """Around every method: request id, errors to statuses, counts, log line, trailing metadata."""
 
+import asyncio
 import functools
 import time
 from collections.abc import Awaitable, Callable
@@ -8,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import grpc  # type: ignore[import-untyped]  # the wheel has no types
 import structlog
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # nor has this
+from grpc import aio
 
-from service.errors import InternalError, InvalidRequest, RunError, ServiceError
+from service.errors import BodyTimeout, InternalError, InvalidRequest, RunError, ServiceError
 from service.repository.in_use import InUse
 from service.rpc.fields import check_parts
 from service.rpc.messages import SERVICE, Message
@@ -79,8 +81,18 @@ Method = Callable[[Message, Call], Awaitable[Message]]
 """Answers a message, or raises a ``ServiceError``."""
 
 
-def handler(observer: Observer, calls: InUse, name: str, request: Message, method: Method) -> Any:
+def handler(
+    observer: Observer,
+    calls: InUse,
+    name: str,
+    request: Message,
+    method: Method,
+    patience_s: float,
+) -> Any:
     """Return the handler of one method, for a gRPC server.
+
+    On the wire a unary call is a stream of one message. As that it is read here: gRPC waits for
+    ever for the message of a unary call, which has a place among the calls meanwhile.
 
     Args:
         observer: told of each call.
@@ -88,16 +100,18 @@ def handler(observer: Observer, calls: InUse, name: str, request: Message, metho
         name: the method's.
         request: the class of its messages.
         method: answers one.
+        patience_s: seconds from the head of a call to the end of its message.
     """
     is_traced = name == _INFERENCE
 
-    async def serve(body: bytes, context: Any) -> bytes:
+    async def serve(_messages: Any, context: Any) -> bytes:
         began = time.perf_counter()
         call = Call(context, observer.request_id(_metadata(context, REQUEST_ID)))
         if is_traced and observer.tracing is not None:
             call.begin_trace(observer.tracing)
         status, ours = _CLIENT_CLOSED_REQUEST, None
         try:
+            body = await _read(context, patience_s)
             with calls:
                 message = await method(_parse(request, body), call)
             answer: bytes = message.SerializeToString()
@@ -116,7 +130,7 @@ def handler(observer: Observer, calls: InUse, name: str, request: Message, metho
         return answer
 
     # Bytes in and out: a message that cannot be read is told in our words, and counted.
-    return grpc.unary_unary_rpc_method_handler(serve)
+    return grpc.stream_unary_rpc_method_handler(serve)
 
 
 def _metadata(context: Any, name: str) -> str | None:
@@ -131,6 +145,17 @@ def _code(status: int, error: ServiceError | None) -> Any:
     if error is not None:
         return status_code(type(error))
     return grpc.StatusCode.OK if status == _OK else grpc.StatusCode.CANCELLED
+
+
+async def _read(context: Any, patience_s: float) -> bytes:
+    try:
+        async with asyncio.timeout(patience_s):
+            body: bytes = await context.read()
+    except TimeoutError:
+        raise BodyTimeout(f"the message was not there after {patience_s:g} seconds") from None
+    if body is aio.EOF:
+        raise InvalidRequest("the call has no message")
+    return body
 
 
 def _parse(request: Message, body: bytes) -> Message:

@@ -11,6 +11,8 @@ from typing import Any
 from grpc import StatusCode  # type: ignore[import-untyped]  # the wheel has no types
 from grpc_health.v1 import health_pb2
 
+from service.rpc.streams import Streams
+
 Message = Any
 
 _Answer = health_pb2.HealthCheckResponse
@@ -22,9 +24,11 @@ class Health:
     Args:
         service: the name of the service.
         draining: set once no new requests should be sent.
+        streams: gives the places of those that watch.
     """
 
-    def __init__(self, service: str, draining: asyncio.Event) -> None:
+    def __init__(self, service: str, draining: asyncio.Event, streams: Streams) -> None:
+        self._streams = streams
         self._names = {"", service}
         self._draining = draining
         self._ended = asyncio.Event()
@@ -47,18 +51,19 @@ class Health:
         )
 
     async def Watch(  # noqa: N802 -- gRPC's
-        self, request: Message, _context: Any
+        self, request: Message, context: Any
     ) -> AsyncIterator[Message]:
         """Say it now, and again when it changes."""
-        if request.service not in self._names:
-            yield _Answer(status=_Answer.SERVICE_UNKNOWN)
-        else:
-            told = self._status()
-            yield told
-            await self._draining.wait()
-            if told != self._status():  # it may have changed while that was told
-                yield self._status()
-        await self._ended.wait()
+        async with self._streams.place(context):
+            if request.service not in self._names:
+                yield _Answer(status=_Answer.SERVICE_UNKNOWN)
+            else:
+                told = self._status()
+                yield told
+                await self._draining.wait()
+                if told != self._status():  # it may have changed while that was told
+                    yield self._status()
+            await self._ended.wait()
 
     def _status(self) -> Message:
         leaves = self._draining.is_set()

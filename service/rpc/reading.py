@@ -4,6 +4,7 @@ The message becomes the document that the same request is over HTTP, with the by
 tensors beside it, so that both are held against the signature by the same code.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -17,9 +18,14 @@ from service.rpc.messages import Message
 from service.wire.binary import join_elements
 from service.wire.inference_request import InferenceRequest, read_document
 from service.wire.request_fields import read_parameters
+from service.wire.request_inputs import named_inputs
+from service.wire.tensors import stated_shape
 
 # Each costs a microsecond or two; clients send a handful.
 _MOST_PARAMETERS = 1000
+
+# Values converted at a time: between two chunks, some milliseconds, other threads have a turn.
+_CHUNK = 2**16
 
 # Which field of InferTensorContents holds the values of a datatype, and the type they have in
 # it; FP16 has none.
@@ -65,7 +71,7 @@ def read_infer(
         "inputs": [_input(f"inputs[{i}]", tensor, sizes) for i, tensor in enumerate(inputs)],
         "outputs": [_output(f"outputs[{i}]", output) for i, output in enumerate(outputs)],
     }
-    return read_document(document, signature, _contents(message, inputs), image)
+    return read_document(document, signature, _contents(message, document, signature, image), image)
 
 
 def _input(field: str, tensor: Message, sizes: int) -> dict[str, Any]:
@@ -93,11 +99,17 @@ def _parameters(field: str, holder: Message) -> dict[str, Any]:
     }
 
 
-def _contents(message: Message, inputs: Sequence[Message]) -> Sequence[memoryview]:
-    """Return the bytes of inputs, in their order."""
-    raw = message.raw_input_contents
+def _contents(
+    message: Message, document: dict[str, Any], signature: Signature, image: ImageInput | None
+) -> Sequence[memoryview]:
+    """Return the bytes of the inputs that the document has, in their order."""
+    raw, stated = message.raw_input_contents, document["inputs"]
+    inputs = message.inputs[: len(stated)]
     if not raw:
-        return [_typed(f"inputs[{i}]", tensor) for i, tensor in enumerate(inputs)]
+        named = named_inputs(document, signature)
+        most = [_most(*each, signature, image) for each in named.values()]
+        fields = [field for field, _ in named.values()]
+        return [_typed(*each) for each in zip(fields, inputs, most, strict=True)]
     if any(tensor.HasField("contents") for tensor in inputs):
         raise InvalidRequest("the request has both raw_input_contents and contents of an input")
     if len(raw) != len(message.inputs):
@@ -107,8 +119,22 @@ def _contents(message: Message, inputs: Sequence[Message]) -> Sequence[memoryvie
     return [memoryview(data) for data in raw[: len(inputs)]]
 
 
-def _typed(field: str, tensor: Message) -> memoryview:
-    """Return the values of an input in ``contents`` as bytes."""
+def _most(
+    field: str, stated: dict[str, Any], signature: Signature, image: ImageInput | None
+) -> int | None:
+    """Return how many values are enough to tell what is wrong with an input.
+
+    Another shape than the model's is refused before any value is looked at; that of images is
+    told with the rest of the request.
+    """
+    if image is not None and stated["datatype"] == "BYTES":
+        return None
+    spec = signature.inputs_by_name[stated["name"]]
+    return math.prod(stated_shape(field, stated, spec)) + 1
+
+
+def _typed(field: str, tensor: Message, most: int | None) -> memoryview:
+    """Return the values of an input in ``contents`` as bytes, so many at most."""
     if tensor.datatype == "FP16":
         raise InvalidTensor(f"{field}: FP16 values come in raw_input_contents alone")
     if tensor.datatype not in _FIELDS:
@@ -121,9 +147,18 @@ def _typed(field: str, tensor: Message) -> memoryview:
             )
     values = getattr(tensor.contents, name)
     if kind is np.object_:
-        return memoryview(join_elements(values))
+        return memoryview(join_elements(values[:most]))
+    narrow = DATATYPES[tensor.datatype]
+    count = len(values) if most is None else min(len(values), most)
+    chunks = (values[i : min(i + _CHUNK, count)] for i in range(0, count, _CHUNK))
+    return memoryview(b"".join([_narrowed(field, tensor, each, kind, narrow) for each in chunks]))
+
+
+def _narrowed(
+    field: str, tensor: Message, values: Sequence[Any], kind: type[np.generic], dtype: Any
+) -> bytes:
     array = np.array(values, dtype=kind)
-    narrow = array.astype(DATATYPES[tensor.datatype])
+    narrow = array.astype(dtype)
     if kind is not narrow.dtype.type and not np.array_equal(narrow, array):
         raise InvalidTensor(f"{field}.contents holds a value beyond {tensor.datatype}")
-    return narrow.view(np.uint8).data
+    return narrow.tobytes()

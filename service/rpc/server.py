@@ -14,7 +14,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # noqa: TID251 -- set, not read
 
 from grpc import aio  # type: ignore[import-untyped]  # the wheel has no types
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection, reflection_pb2
+from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_grpc
 
 from service.access.guard import Guard
 from service.access.loopback import LOOPBACK
@@ -28,6 +28,7 @@ from service.rpc.health import Health
 from service.rpc.management import ManagementMethods
 from service.rpc.messages import SERVICE, protocol
 from service.rpc.methods import Methods
+from service.rpc.streams import Reflection, Streams
 from service.telemetry.observation import Observer
 from service.tls.rotation import Rotation
 
@@ -43,11 +44,12 @@ _PING_TIMEOUT_MS = 20_000
 _CLIENT_PING_INTERVAL_MS = 10_000
 
 # A connection is renewed after half an hour, which no unary call notices: clients spread anew
-# over the workers, and a call whose message never comes does not hold its place for ever.
+# over the workers.
 _LONGEST_CONNECTION_MS = 1_800_000
 
-# Beside the calls that wait in a queue, those that look after the server: health watches.
+# Beside the calls that wait in a queue, those that look after the server, and the streams that do.
 _CALLS_BESIDE_QUEUE = 100
+_MOST_STREAMS = 50
 
 # For answers on their way, once there is no call to answer: a stream that only looks at the
 # server, such as reflection's, would hold up the end for all of the grace time.
@@ -93,7 +95,8 @@ class RpcServer:
         self._credentials = None if tls is None or self._is_control else server_credentials(tls)
         self._calls = InUse()
         service.metrics.watch("requests_in_flight", lambda: self._calls.count)
-        self._health = Health(SERVICE, service.draining)
+        self._streams = Streams(_MOST_STREAMS)
+        self._health = Health(SERVICE, service.draining, self._streams)
         methods = self._methods()
         observer = Observer(service.metrics, settings.access_log, service.tracing)
         options = _OPTIONS | {
@@ -102,6 +105,8 @@ class RpcServer:
             "grpc.max_receive_message_length": settings.max_body_bytes,
             "grpc.max_connection_age_grace_ms": round(settings.request_timeout_s * 1000),
             "grpc.server_handshake_timeout_ms": round(settings.idle_timeout_s * 1000),
+            "grpc.max_connection_idle_ms": round(settings.idle_timeout_s * 1000),
+            "grpc.max_allowed_incoming_connections": settings.max_connections,
         }
         self._server = aio.server(
             interceptors=() if guard is None else (Access(guard, observer, methods),),
@@ -155,8 +160,16 @@ class RpcServer:
 
     def _add_methods(self, methods: Mapping[str, Method], observer: Observer) -> None:
         pool, messages = protocol()
+        patience_s = self._service.settings.body_timeout_s
         handlers = {
-            name: handler(observer, self._calls, name, getattr(messages, f"{name}Request"), method)
+            name: handler(
+                observer,
+                self._calls,
+                name,
+                getattr(messages, f"{name}Request"),
+                method,
+                patience_s,
+            )
             for name, method in methods.items()
         }
         self._server.add_registered_method_handlers(SERVICE, handlers)
@@ -164,4 +177,5 @@ class RpcServer:
         for file in (health_pb2, reflection_pb2):
             pool.AddSerializedFile(file.DESCRIPTOR.serialized_pb)
         names = (SERVICE, _HEALTH, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self._server, pool)
+        servicer = Reflection(names, pool, self._streams)
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, self._server)

@@ -17,6 +17,7 @@ _CODES: Mapping[type[Exception], StatusCode] = MappingProxyType(
         errors.RateLimited: StatusCode.RESOURCE_EXHAUSTED,
         errors.BodyError: StatusCode.INVALID_ARGUMENT,
         errors.BodyTooLarge: StatusCode.RESOURCE_EXHAUSTED,  # gRPC's own word for it
+        errors.BodyTimeout: StatusCode.DEADLINE_EXCEEDED,
         errors.ContentError: StatusCode.INVALID_ARGUMENT,
         errors.RoutingError: StatusCode.NOT_FOUND,
         errors.CapacityError: StatusCode.UNAVAILABLE,

@@ -66,6 +66,51 @@ def test_a_message_of_too_many_parts_is_refused_before_it_is_parsed(part: bytes)
     assert time.perf_counter() - began < 1
 
 
+def nested(*inside: bytes) -> list[bytes]:
+    """Messages with the same parts deeper and deeper: an input's, its contents', an output's."""
+    found = []
+    for part in inside:
+        contents = b"".join([b"\x2a", length(len(part)), part])
+        found += [
+            b"".join([tag, length(len(each)), each])
+            for tag, each in ((b"\x2a", part), (b"\x2a", contents), (b"\x32", part))
+        ]
+    return found
+
+
+def length(count: int) -> bytes:
+    return bytes([*(count >> shift & 0x7F | 0x80 for shift in (0, 7, 14)), count >> 21])
+
+
+@pytest.mark.parametrize("part", [b"\x42\x00", b"\x22\x03\x0a\x01k", b"\x18\x01"])
+def test_parts_within_parts_are_counted_too(part: bytes) -> None:
+    for body in nested(part * 2**20):
+        with pytest.raises(InvalidRequest, match=f"more than {MOST_PARTS} parts"):
+            check_parts(body)
+
+
+def test_numbers_are_one_part_however_many_they_are() -> None:
+    contents = {"fp32_contents": [1.0] * 2**20}
+    body = Request(inputs=[{"name": "x", "contents": contents}]).SerializeToString()
+    check_parts(body)
+
+
+@pytest.mark.parametrize("shape", [[1, 3], [2**40, 3], [1, 2**40], [-1, 3], [3]])
+def test_of_more_values_than_the_shape_has_no_more_are_read(shape: list[int]) -> None:
+    contents = {"fp32_contents": [1.0] * 10**6}
+    tensor = {"name": "x", "datatype": "FP32", "shape": shape, "contents": contents}
+    message = Request(inputs=[tensor, {"name": "i", "datatype": "INT8", "shape": [1]}])
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidTensor, match=r"inputs\[0\]"):
+            read_infer(message, SIGNATURE, None)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # Of a shape that lies as large as it can, those that came are read: eight bytes for each.
+    assert peak < (10**4 if shape != [2**40, 3] else 10**8)
+
+
 def test_a_large_message_of_few_parts_is_none_of_them() -> None:
     body = Request(raw_input_contents=[bytes(2**20)] * 3, id="x").SerializeToString()
     check_parts(body)

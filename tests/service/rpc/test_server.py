@@ -144,19 +144,60 @@ async def test_what_is_not_answered_in_the_grace_time_is_unavailable(models: Pat
     assert failure(caught)[0] is StatusCode.UNAVAILABLE
 
 
-async def test_calls_at_once_are_bounded(models: Path) -> None:
-    model = FakeModel(held=True)
-    choices = {"warm_up": False, "max_batch_size": 1, "max_queue_size": 1}
-    async with serving(models, opens(model), **choices) as rpc:
+async def test_streams_at_once_are_bounded_and_take_no_place_of_a_call(models: Path) -> None:
+    async with serving(models, max_batch_size=1, max_queue_size=1) as rpc:
         stub = health_pb2_grpc.HealthStub(rpc.channel)
-        watches = [stub.Watch(health_pb2.HealthCheckRequest()) for _ in range(101)]
+        watches = [stub.Watch(health_pb2.HealthCheckRequest()) for _ in range(40)]
         for watch in watches:
             assert (await watch.read()).status == SERVING
+        reflection = reflection_pb2_grpc.ServerReflectionStub(rpc.channel)
+        questions = [reflection.ServerReflectionInfo() for _ in range(10)]
+        for question in questions:
+            await question.write(reflection_pb2.ServerReflectionRequest(list_services=""))
+            assert await question.read()
+        for more in (
+            stub.Watch(health_pb2.HealthCheckRequest()),
+            reflection.ServerReflectionInfo(asked(list_services="")),
+        ):
+            with pytest.raises(AioRpcError) as caught:
+                await more.read()
+            assert failure(caught)[0] is StatusCode.RESOURCE_EXHAUSTED
+        assert (await rpc.ask("ServerLive")).live
+        assert arrays(await rpc.infer("doubler", {"x": X})) == {"y": [[2, 4, 6]]}
+        for stream in (*watches, *questions):
+            stream.cancel()
+        async with asyncio.timeout(PATIENCE_S):
+            while not await has_a_place(stub):
+                await rpc.ask("ServerLive")  # lets the loop look at its sockets
+
+
+async def has_a_place(stub: Any) -> bool:
+    watch = stub.Watch(health_pb2.HealthCheckRequest())
+    try:
+        found: bool = (await watch.read()).status == SERVING
+    except AioRpcError:
+        return False
+    watch.cancel()
+    return found
+
+
+async def test_a_message_that_does_not_come_is_not_waited_for(models: Path) -> None:
+    async with serving(models, body_timeout_s=0.05) as rpc:
+        call = rpc.channel.stream_unary(f"/{SERVICE}/ModelInfer")()
         with pytest.raises(AioRpcError) as caught:
-            await rpc.ask("ServerLive")
-        for watch in watches:
-            watch.cancel()
-    assert failure(caught)[0] is StatusCode.RESOURCE_EXHAUSTED
+            await call
+    assert failure(caught) == (
+        StatusCode.DEADLINE_EXCEEDED,
+        "the message was not there after 0.05 seconds",
+    )
+
+
+async def test_a_call_without_a_message_is_refused(rpc: Client) -> None:
+    call = rpc.channel.stream_unary(f"/{SERVICE}/ModelInfer")()
+    await call.done_writing()
+    with pytest.raises(AioRpcError) as caught:
+        await call
+    assert failure(caught) == (StatusCode.INVALID_ARGUMENT, "the call has no message")
 
 
 async def test_a_taken_port_stops_the_start(models: Path) -> None:
