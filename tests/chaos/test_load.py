@@ -75,11 +75,22 @@ async def test_an_open_loop_charges_what_was_sent_late() -> None:
     assert 0 < found.slowest(0.5) <= found.slowest()
 
 
+async def test_who_is_told_nothing_waits_as_long_as_there_is_patience() -> None:
+    async with answering(b"HTTP/1.1 200 OK\r\n") as port:
+        hung = await open_loop(port, [REQUEST], 100, 0.02, connections=2, patience_s=0.05)
+    async with answering(CUT) as port:
+        lost = await open_loop(port, [REQUEST], 100, 0.02, connections=2)
+    assert (hung.lost, hung.hung) == (2, 2)
+    assert (lost.lost, lost.hung) == (2, 0)
+
+
 def test_goodput_is_good_answers_a_second() -> None:
     found = Found(seconds=2.0)
     for _ in range(4):
         found.count(GOOD, 0.01)
     assert found.goodput == 2
+    assert len(found.when) == 4
+    assert found.when == sorted(found.when)
 
 
 def test_a_process_has_memory_and_descriptors() -> None:
