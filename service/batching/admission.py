@@ -44,6 +44,10 @@ class Admission:
         """Take in one run that went well."""
         self._pace.learn(rows, seconds)
 
+    def lasts(self, rows: int) -> float:
+        """Return the seconds that a run of so many rows may well take; 0 before the first one."""
+        return self._pace.run(rows) / _SHARE
+
     def check_size(self, rows: int) -> None:
         """Refuse what no run takes.
 

@@ -16,6 +16,8 @@ the next batch. On both,
 - a call with more rows than ``max_batch_size`` is refused, never split: one call is one run;
 - a run in place that takes long is the last one in place;
 - only items of equal ``key`` share a run; the oldest waiting item decides which;
+- a thread's batch ends where one more row would make those in it late, by the same pace: else
+  who comes behind makes the run long that they were let in for;
 - a call that is cancelled or past its deadline leaves the queue at once and costs no run;
   if its run has begun, its result is dropped and its mates never notice;
 - a failing run of several calls is repeated call by call, so that only the guilty fail;
@@ -239,7 +241,8 @@ class Batcher(Generic[Item, Result]):
         self._admission = Admission(self._limits, self._limits.runners)
 
     def _feed(self, runners: Runners[Result]) -> None:
-        while len(self._running) < runners.threads and (batch := self._next_batch()):
+        lasts = self._admission.lasts
+        while len(self._running) < runners.threads and (batch := self._next_batch(lasts)):
             self._running.append(batch)
             runners.start(partial(self._attempt, batch), partial(self._finish, batch))
 
@@ -249,12 +252,12 @@ class Batcher(Generic[Item, Result]):
         self._deliver(batch, outcome)
         self._flush()
 
-    def _next_batch(self) -> list[Call[Item, Result]]:
+    def _next_batch(self, lasts: Callable[[int], float] | None = None) -> list[Call[Item, Result]]:
         while self._suspects:
             call = self._suspects.popleft()
             if call.is_wanted(time.monotonic()):
                 return [call]
-        return [] if self._lingers() else self._waiting.take(self._limits.max_batch_size)
+        return [] if self._lingers() else self._waiting.take(self._limits.max_batch_size, lasts)
 
     def _attempt(self, batch: list[Call[Item, Result]]) -> Outcome[Result]:
         return attempt(self._run, [call.item for call in batch])

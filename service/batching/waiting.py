@@ -1,7 +1,8 @@
 """The calls that wait for a run, by their arrival, and how a batch is taken of them."""
 
+import math
 import time
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
@@ -90,11 +91,18 @@ class Waiting(Generic[Item, Result]):
             del self._calls[call]
             self.rows -= call.rows
 
-    def take(self, max_rows: int) -> list[Call[Item, Result]]:
+    def take(
+        self, max_rows: int, lasts: Callable[[int], float] | None = None
+    ) -> list[Call[Item, Result]]:
         """Remove the oldest call and those behind it that fit into its run, in order.
 
         What is late, or was given up by a caller that had no turn yet to leave, is removed on
         the way. The batch is empty only if nothing is left.
+
+        Args:
+            max_rows: of the batch.
+            lasts: tells the seconds that a run of so many rows takes. With it, the batch ends
+                where one more call would make one late that is in it.
         """
         batch: list[Call[Item, Result]] = []
         dropped: list[Call[Item, Result]] = []
@@ -109,8 +117,26 @@ class Waiting(Generic[Item, Result]):
                 max_rows -= call.rows
             if not max_rows:
                 break
+        del batch[_in_time(batch, lasts, now) :]
         for call in (*dropped, *batch):
             self.leave(call)
         for call in dropped:  # last of all: one that fails may bring the next call at once
             call.is_wanted(now)
         return batch
+
+
+def _in_time(
+    batch: Sequence[Call[Item, Result]], lasts: Callable[[int], float] | None, now: float
+) -> int:
+    """Return how many of a batch can run together and be in time, as far as they can be at all."""
+    if lasts is None:
+        return len(batch)
+    rows, soonest = 0, math.inf
+    for count, call in enumerate(batch):
+        rows += call.rows
+        end = now + lasts(rows)
+        if end > soonest:
+            return count
+        if end <= call.deadline:  # else it is late without those behind it, and binds nobody
+            soonest = min(soonest, call.deadline)
+    return len(batch)

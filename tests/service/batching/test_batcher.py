@@ -629,6 +629,28 @@ async def test_what_would_be_late_behind_others_is_refused_and_an_idle_server_ta
     assert runner.batches == [[1], [2], [4]]
 
 
+async def test_who_comes_behind_makes_no_run_longer_than_those_before_can_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Runs of one row and of three tell that a row takes ten seconds, of a clock that leaps."""
+    runner = Runner()
+    async with batching(runner) as batcher:
+        for rows in (3, 1):
+            monkeypatch.setattr(runners, "time", LeapingClock(10.0 * rows))
+            assert await outcome(call(batcher, 1, rows=rows)) == 10
+        runner.held = True
+        first = call(batcher, 2)
+        await runner.began()
+        now = time.monotonic()
+        # A run of four rows may well take 40 s, and some more: too much for the first of them.
+        lefts = {3: 45.0, 4: 100.0, 5: 200.0, 6: 300.0}
+        others = [call(batcher, item, deadline=now + left) for item, left in lefts.items()]
+        await turn()
+        runner.end(hold_the_next=False)
+        assert [await outcome(each) for each in (first, *others)] == [20, 30, 40, 50, 60]
+    assert runner.batches == [[1], [1], [2], [3, 4, 5], [6]]
+
+
 async def test_a_run_in_place_that_takes_long_is_the_last_one_in_place(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
