@@ -31,6 +31,7 @@ class Found:
         lost: requests without an answer: the connection ended, was refused, or said nothing.
         hung: those of them that were waited for as long as there was patience.
         first: the first whole answer of each status.
+        began: when the load began, on ``time.monotonic``.
         seconds: how long the load took.
     """
 
@@ -40,6 +41,7 @@ class Found:
     lost: int = 0
     hung: int = 0
     first: dict[int, bytes] = field(default_factory=dict)
+    began: float = field(default_factory=time.monotonic)
     seconds: float = 0.0
 
     @property
@@ -164,7 +166,7 @@ async def closed_loop(
     """
     found = Found()
     turns = itertools.cycle(requests)
-    began = time.monotonic()
+    began = found.began
 
     async def go_on() -> None:
         client = Client(port, found, patience_s)
@@ -201,7 +203,7 @@ async def open_loop(
     """
     found = Found()
     turns = itertools.cycle(requests)
-    began = time.monotonic()
+    began = found.began
     moments = iter(began + i / rate for i in range(round(rate * seconds)))
 
     async def go_on() -> None:

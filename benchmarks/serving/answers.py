@@ -96,6 +96,8 @@ def _compare_ranking(found: Mapping[int, float], expected: npt.NDArray[np.float6
 
 
 def _from_json(content: Any) -> Answer:
+    if isinstance(content, list):  # a batch, of one row
+        return Answer(np.asarray(content[0], np.float32))
     if "predictions" in content:
         ranking = {int(one["index"]): one["probability"] for one in content["predictions"]}
         return Answer(ranking=ranking)

@@ -49,6 +49,11 @@ def plain_json(path: str) -> Caller:
     return lambda _, sample: Call(path, JSON, _dump({"input": sample.tensor.ravel()}))
 
 
+def rows_json(path: str) -> Caller:
+    """`{"inputs": [[…]]}`: a batch of one row, which the server puts together with others."""
+    return lambda _, sample: Call(path, JSON, _dump({"inputs": [sample.tensor.ravel()]}))
+
+
 def plain_bytes(path: str) -> Caller:
     """The tensor's float32 values and nothing else."""
     return lambda _, sample: Call(path, OCTETS, sample.tensor.tobytes())

@@ -52,15 +52,18 @@ class Running:
         """Whether it has ended by itself."""
         return self._process.poll() is not None
 
+    def processes(self) -> list[keeper.Process]:
+        """Its processes, the one that was started first."""
+        return keeper.descendants(self._process.pid)
+
     def cpu_s(self) -> float:
         """Seconds of processor time that its processes have used so far."""
-        ticks = sum(one.ticks for one in keeper.descendants(self._process.pid))
+        ticks = sum(one.ticks for one in self.processes())
         return ticks / os.sysconf("SC_CLK_TCK")
 
     def memory(self) -> Memory:
         """What its processes hold now."""
-        below = keeper.descendants(self._process.pid)
-        sizes = [size for one in below if (size := _sizes(one.pid)) is not None]
+        sizes = [size for one in self.processes() if (size := _sizes(one.pid)) is not None]
         pss, rss = [sum(column) for column in zip(*sizes, strict=True)] or [0.0, 0.0]
         largest = max((one[1] for one in sizes), default=0.0)
         return Memory(pss, rss, largest, len(sizes))

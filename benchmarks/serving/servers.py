@@ -70,6 +70,7 @@ class Server:
             "model": model.path,
             "repository": model.repository,
             "port": port,
+            "next_port": port + 1,
             "scratch": scratch,
         }
         given = {name: text.format(**places) for name, text in self.variables.items()}

@@ -3,26 +3,43 @@
 https://docs.bentoml.com/en/latest/build-with-bentoml/parallelize-requests.html; inputs and outputs:
 https://docs.bentoml.com/en/latest/build-with-bentoml/iotypes.html. The endpoints are coroutines,
 which answered more requests here than functions in threads and than adaptive batching
-(https://docs.bentoml.com/en/latest/get-started/adaptive-batching.html) do. This program becomes
+(https://docs.bentoml.com/en/latest/get-started/adaptive-batching.html) do; one more endpoint has
+that, for what batches are about. Deadline and bound:
+https://docs.bentoml.com/en/latest/reference/bentoml/configurations.html. This program becomes
 `bentoml serve`.
 """
 
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import bentoml
 from bentoml.validators import ContentType
 from PIL.Image import Image
 
-from benchmarks.serving.peers.network import PORT, WORKERS, Network, ranked
+from benchmarks.serving.peers.network import (
+    BATCH,
+    PORT,
+    REQUESTS,
+    TIMEOUT_S,
+    WORKERS,
+    Network,
+    ranked,
+)
 
 NAME = "benchmarks.serving.peers.bentoml_app:Inference"
 QUIET = {"access": {"enabled": False}}
+TRAFFIC: dict[str, Any] = {
+    name: value
+    for name, value in (("timeout", TIMEOUT_S), ("max_concurrency", REQUESTS))
+    if value is not None
+}
+USUAL_TIMEOUT_S = 60.0  # its own
+MS = 1000
 
 
-@bentoml.service(workers=WORKERS, metrics={"enabled": False}, logging=QUIET)
+@bentoml.service(workers=WORKERS, traffic=TRAFFIC, metrics={"enabled": False}, logging=QUIET)
 class Inference:
     """The network, with one endpoint a format."""
 
@@ -33,6 +50,16 @@ class Inference:
     async def predict(self, input: list[float]) -> dict[str, list[float]]:
         """Run the network on numbers."""
         return {"logits": self.network.run(self.network.from_numbers(input)[None])[0].tolist()}
+
+    @bentoml.api(
+        batchable=True,
+        max_batch_size=BATCH,
+        max_latency_ms=round((TIMEOUT_S or USUAL_TIMEOUT_S) * MS),
+    )
+    def predict_together(self, inputs: list[list[float]]) -> list[list[float]]:
+        """Run the network on rows of several requests."""
+        rows = [self.network.from_numbers(numbers) for numbers in inputs]
+        return [logits.tolist() for logits in self.network.run_each(rows)]
 
     @bentoml.api
     async def predict_bytes(

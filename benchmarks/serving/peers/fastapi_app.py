@@ -30,6 +30,12 @@ class Logits(BaseModel):
     logits: list[float]
 
 
+@app.get("/health")
+async def health() -> dict[str, str]:
+    """Say that the process answers."""
+    return {"status": "live"}
+
+
 @app.post("/predict")
 def predict(features: Features) -> Logits:
     """Run the network on numbers."""

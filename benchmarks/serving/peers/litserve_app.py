@@ -2,7 +2,9 @@
 
 `workers_per_device` is the number of cores on a CPU, `fast_queue` is for more than 100 requests a
 second (both: the docstring of `LitServer`); batches: https://lightning.ai/docs/litserve/features/batching;
-files: https://lightning.ai/docs/litserve/features/request-response-format.
+files: https://lightning.ai/docs/litserve/features/request-response-format. `timeout` is how long a
+request may wait in the queue, `restart_workers` starts a worker anew that has died (the docstring,
+too).
 """
 
 from typing import Any
@@ -11,9 +13,10 @@ import litserve
 import numpy as np
 from fastapi import Request
 
-from benchmarks.serving.peers.network import BATCH, PORT, WORKERS, Array, Network, ranked
+from benchmarks.serving.peers.network import BATCH, PORT, TIMEOUT_S, WORKERS, Array, Network, ranked
 
 BATCH_TIMEOUT_S = 0.001
+USUAL_TIMEOUT_S = 30.0  # its own
 
 
 class Inference(litserve.LitAPI):
@@ -54,5 +57,12 @@ class Inference(litserve.LitAPI):
 
 if __name__ == "__main__":
     api = Inference(max_batch_size=BATCH, batch_timeout=BATCH_TIMEOUT_S)
-    server = litserve.LitServer(api, accelerator="cpu", workers_per_device=WORKERS, fast_queue=True)
+    server = litserve.LitServer(
+        api,
+        accelerator="cpu",
+        workers_per_device=WORKERS,
+        timeout=TIMEOUT_S or USUAL_TIMEOUT_S,
+        fast_queue=True,
+        restart_workers=True,
+    )
     server.run(host="127.0.0.1", port=PORT, log_level="warning", generate_client_file=False)

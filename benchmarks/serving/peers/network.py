@@ -1,7 +1,9 @@
 """The network that every peer serves, in the same way: one thread a run, Pillow for pictures.
 
 `SERVED_MODEL` names the ONNX file, `SERVED_PORT` the port, `SERVED_BATCH` the most rows of one run,
-`SERVED_THREADS` the threads of one, where 0 leaves that to ONNX Runtime.
+`SERVED_THREADS` the threads of one, where 0 leaves that to ONNX Runtime. Where they are set, and a
+server knows of such, `SERVED_TIMEOUT_S` is how long a request may take, and `SERVED_REQUESTS` how
+many may be in the server at once.
 """
 
 import io
@@ -17,6 +19,8 @@ Array = npt.NDArray[np.float32]
 PORT = int(os.environ.get("SERVED_PORT", "8000"))
 BATCH = int(os.environ.get("SERVED_BATCH", "32"))
 THREADS = int(os.environ.get("SERVED_THREADS", "1"))
+TIMEOUT_S = float(os.environ.get("SERVED_TIMEOUT_S", "0")) or None
+REQUESTS = int(os.environ.get("SERVED_REQUESTS", "0")) or None
 WORKERS = 2  # of one thread each, on two cores
 TOP = 5
 MODES = {1: "L", 3: "RGB"}  # Pillow's name for so many channels

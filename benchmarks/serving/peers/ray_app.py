@@ -2,7 +2,9 @@
 
 https://docs.ray.io/en/latest/serve/advanced-guides/dyn-req-batch.html and, for throughput,
 https://docs.ray.io/en/latest/serve/advanced-guides/performance.html; the settings that it names are
-environment variables (`servers.py`).
+environment variables (`servers.py`). Deadline and bound:
+https://docs.ray.io/en/latest/serve/advanced-guides/advanced-autoscaling.html and
+https://docs.ray.io/en/latest/serve/http-guide.html.
 """
 
 import threading
@@ -12,10 +14,21 @@ from ray import serve
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from benchmarks.serving.peers.network import BATCH, PORT, WORKERS, Array, Network, ranked
+from benchmarks.serving.peers.network import (
+    BATCH,
+    PORT,
+    REQUESTS,
+    TIMEOUT_S,
+    WORKERS,
+    Array,
+    Network,
+    ranked,
+)
 
 BATCH_WAIT_S = 0.001
-MOST_REQUESTS = 128  # at once in a replica: more than there are clients
+# At once in a replica: more than there are clients, or all that may be in the server.
+MOST_REQUESTS = REQUESTS // WORKERS if REQUESTS else 128
+HTTP = {"host": "127.0.0.1", "port": PORT, "request_timeout_s": TIMEOUT_S}
 
 
 @serve.deployment(
@@ -23,6 +36,7 @@ MOST_REQUESTS = 128  # at once in a replica: more than there are clients
     num_replicas=WORKERS,
     ray_actor_options={"num_cpus": 1},
     max_ongoing_requests=MOST_REQUESTS,
+    max_queued_requests=BATCH if REQUESTS else -1,
 )
 class Inference:
     """One replica with one session; a request's kind is its content type."""
@@ -51,6 +65,6 @@ class Inference:
 if __name__ == "__main__":
     # One CPU for each replica, and a little for the proxy and the controller, which take none.
     ray.init(num_cpus=WORKERS, include_dashboard=False, configure_logging=False)
-    serve.start(http_options={"host": "127.0.0.1", "port": PORT})
+    serve.start(http_options=HTTP)
     serve.run(Inference.bind())  # type: ignore[attr-defined]  # of the decorator
     threading.Event().wait()

@@ -1,0 +1,1 @@
+"""Servers of ONNX models under faults: this project's and others, one after the other."""

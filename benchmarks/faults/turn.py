@@ -1,0 +1,114 @@
+"""A server's turn: it starts, is checked, meets one scenario, and ends."""
+
+import asyncio
+import tempfile
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.clients import get_request
+from benchmarks.faults import cancelled, killed, overload, poison, roads
+from benchmarks.faults.rows import Row
+from benchmarks.faults.servers import Subject
+from benchmarks.faults.target import Counts, Effort, Target, quiet
+from benchmarks.serving import checking
+from benchmarks.serving.answers import WrongAnswerError
+from benchmarks.serving.calls import Format
+from benchmarks.serving.models import ServedModel
+from benchmarks.serving.processes import Running, running
+from benchmarks.serving.samples import Sample
+from benchmarks.serving.servers import Server
+from benchmarks.serving.turn import START_LIMIT_S, free_port
+
+SCENARIOS: Mapping[str, Callable[[Target], Coroutine[None, None, Counts]]] = {
+    "cancelled": cancelled.over_http,
+    "cancelled-grpc": cancelled.over_grpc,
+    "poison": poison.play,
+    "overload": overload.play,
+    "killed": killed.play,
+}
+# Of the requests, where it is not the overload's: longer than what is waited for in them.
+DEADLINE_S = 30.0
+PATIENCE_S = 20.0  # of the requests of a burst, which takes a second
+FORM: Format = "json"  # the one that every server speaks
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What a turn is of.
+
+    Attributes:
+        number: Of the round, from 1.
+        subject: Whose it is.
+        python: That has its server.
+        model: That it serves.
+        samples: Inputs and right answers.
+        scenario: Its name.
+        effort: How much is done.
+    """
+
+    number: int
+    subject: Subject
+    python: Path
+    model: ServedModel
+    samples: Sequence[Sample]
+    scenario: str
+    effort: Effort
+
+    @property
+    def server(self) -> Server:
+        """What starts it."""
+        deadline_s = overload.DEADLINE_S if self.scenario == "overload" else DEADLINE_S
+        return self.subject.server(deadline_s)
+
+    def row(self, counts: Counts | None = None, failure: str | None = None) -> Row:
+        """A line of the result."""
+        named = (self.number, self.subject.name, self.server.version, self.scenario)
+        return Row(*named, failure, dict(counts or {}))
+
+
+def take(turn: Turn) -> Row:
+    """Give a server its turn."""
+    if turn.scenario == "cancelled-grpc" and turn.subject.grpc is None:
+        return turn.row(failure="no gRPC of its own with batches")
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="s", ignore_cleanup_errors=True) as folder:
+        scratch = Path(folder)
+        server = turn.server
+        environment = server.environment(turn.model, port, scratch)
+        with running(server.command(turn.python, port), environment, scratch / "log") as started:
+            return _played(turn, started, port)
+
+
+def _played(turn: Turn, started: Running, port: int) -> Row:
+    caller = turn.server.callers[FORM]
+    questions = [(caller(turn.model, sample), sample.logits) for sample in turn.samples]
+    try:
+        checking.first_answer(port, FORM, questions[0], lambda: started.ended, START_LIMIT_S)
+        checking.check(port, FORM, questions)
+    except (checking.NotStartedError, WrongAnswerError) as error:
+        return turn.row(failure=f"{error}; {started.last_words()}")
+    target = Target(
+        started,
+        port,
+        turn.samples,
+        [call.encoded(port) for call, _ in questions],
+        get_request(turn.subject.health),
+        roads.over_http(port, caller, turn.model, PATIENCE_S),
+        _grpc(turn, port),
+        turn.effort,
+    )
+    counts = asyncio.run(_play(target, turn.scenario))
+    return turn.row({**counts, "ended": started.ended})
+
+
+async def _play(target: Target, scenario: str) -> Counts:
+    await quiet(target.running)  # every worker has started, and not only the first
+    return await SCENARIOS[scenario](target)
+
+
+def _grpc(turn: Turn, port: int) -> roads.Ask | None:
+    if turn.subject.grpc is None:
+        return None
+    name = turn.subject.grpc.format(model=turn.model.name)
+    return roads.over_grpc(port + 1, name, turn.model, PATIENCE_S)
