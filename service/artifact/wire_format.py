@@ -12,6 +12,9 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _FIXED = {_FIXED64: 8, _FIXED32: 4}
 # 64 bits, seven in a byte.
 _LONGEST_VARINT = 10
+# The runtime's parser keeps 32 bits of a tag: what is beyond would be one field to us and another
+# to it.
+_LARGEST_TAG = 2**32 - 1
 
 
 class Span(NamedTuple):
@@ -37,6 +40,8 @@ def spans(data: bytes, start: int, end: int) -> Iterator[Span]:
     at = start
     while at < end:
         tag, at = _varint(data, at, end)
+        if tag > _LARGEST_TAG:
+            raise damaged()
         kind = tag & 7
         if kind == _VARINT:
             _, at = _varint(data, at, end)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime  # type: ignore[import-untyped]  # the wheel has no types
 import pytest
 from onnx import TensorProto, helper
 
@@ -199,6 +200,26 @@ def test_every_location_of_a_tensor_counts() -> None:
 def test_bytes_that_are_no_message_are_refused(data: bytes) -> None:
     with pytest.raises(ModelLoadError, match="no ONNX model"):
         list(external_tensors(data))
+
+
+@pytest.mark.parametrize("beyond", [0x10, 0x40, 0x70])
+def test_a_tag_that_the_runtime_cuts_to_32_bits_hides_no_tensor(
+    tmp_path: Path, beyond: int
+) -> None:
+    """To its parser the field is the graph, to whoever keeps all bits one that nobody knows."""
+    path = put(tmp_path, "w.bin")
+    whole = onnx.load(path, load_external_data=False)
+    graph = whole.graph.SerializeToString()
+    whole.ClearField("graph")
+    tag = [0x3A | 0x80, 0x80, 0x80, 0x80, beyond]
+    length = [len(graph) & 0x7F | 0x80, len(graph) >> 7]
+    path.write_bytes(whole.SerializeToString() + bytes(tag + length) + graph)
+    numbers(path.parent / "w.bin")
+    # The runtime opens what is beside the model, so it may not come so far.
+    session = onnxruntime.InferenceSession(path)
+    assert session.run(None, {"x": np.zeros((1, 3), np.float32)})[0].tolist() == [[1, 1, 1]]
+    with pytest.raises(ModelLoadError, match="no ONNX model"):
+        files_of_model(path, ROOM)
 
 
 def test_a_model_cut_anywhere_is_a_model_or_refused() -> None:
