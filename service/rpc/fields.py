@@ -1,37 +1,30 @@
 """A look at the bytes of a message before it is parsed: of how many parts it is.
 
 An empty part costs two bytes on the wire and many times that in memory, so that a message
-within the bound of a body could still take gigabytes and seconds to parse and to read.
+within the bound of a body could still take gigabytes and seconds to parse.
 https://protobuf.dev/programming-guides/encoding/
 """
 
-from collections.abc import Iterator, Mapping
-from types import MappingProxyType
-from typing import NamedTuple
+from collections.abc import Iterator
 
 from service.errors import InvalidRequest
 
-# A request has a handful: names, a few for each input, output and parameter, and a text each
-# where texts come one by one and not as raw bytes. To count them takes ten milliseconds.
-MOST_PARTS = 20_000
+# A request has a handful: names, and a few for each input, output and parameter. Numbers are one
+# part however many they are; so are texts and pictures in raw_input_contents.
+MOST_PARTS = 10_000
 
 # Smaller messages are parsed in a few milliseconds whatever they are.
 _SMALL = 2**16
 
+# Fields that are messages of many parts themselves: inputs and outputs of a request, contents of
+# an input. What else is nested is one part to the parser, or read over.
+_HOLDERS = (5, 6)
+_DEEPEST = 2
+
 _VARINT, _EIGHT_BYTES, _LENGTH_DELIMITED, _FOUR_BYTES = 0, 1, 2, 5
-
-# Which fields of ModelInferRequest are messages of parts: inputs, their contents, outputs. Numbers
-# are packed into one part, as every writer of proto3 does it.
-_Inside = Mapping[int, "_Inside"]
-_NOTHING: _Inside = MappingProxyType({})
-_INFER: _Inside = MappingProxyType({5: MappingProxyType({5: _NOTHING}), 6: _NOTHING})
-
-
-class _Part(NamedTuple):
-    number: int
-    start: int
-    end: int
-    is_bytes: bool
+# What is between the two marks of a group are parts as well.
+_GROUP_BEGINS, _GROUP_ENDS = 3, 4
+_FIXED = {_EIGHT_BYTES: 8, _FOUR_BYTES: 4, _GROUP_BEGINS: 0, _GROUP_ENDS: 0}
 
 
 def check_parts(body: bytes) -> None:
@@ -42,43 +35,42 @@ def check_parts(body: bytes) -> None:
     """
     if len(body) <= _SMALL:
         return
-    left = MOST_PARTS
-    for _ in _parts(body, 0, len(body), _INFER):
-        left -= 1
-        if left < 0:
-            raise InvalidRequest(f"the message has more than {MOST_PARTS} parts")
+    for count, _ in enumerate(_parts(body)):
+        if count >= MOST_PARTS:
+            raise InvalidRequest(
+                f"the message has more than {MOST_PARTS} parts; raw_input_contents takes each"
+                " tensor as one"
+            )
 
 
-def _parts(body: bytes, start: int, end: int, inside: _Inside) -> Iterator[_Part]:
-    """Yield the parts of a message, and those of the messages in it that are looked into."""
-    position = start
-    while position < end:
-        part = _part(body, position, end)
-        yield part
-        if part.is_bytes and part.number in inside:
-            yield from _parts(body, part.start, part.end, inside[part.number])
-        position = part.end
+def _parts(body: bytes) -> Iterator[None]:
+    """Yield once for each part, those of inputs and outputs too."""
+    left = [(0, len(body), 0)]
+    while left:
+        position, end, depth = left.pop()
+        while position < end:
+            yield
+            tag, position = _varint(body, position)
+            start, position = _content(body, tag & 7, position)
+            if tag & 7 == _LENGTH_DELIMITED and tag >> 3 in _HOLDERS and depth < _DEEPEST:
+                left.append((start, min(position, end), depth + 1))
 
 
-def _part(body: bytes, position: int, end: int) -> _Part:
-    """Return the part that begins there; it ends with the message where there can be none."""
-    tag, start = _varint(body, position, end)
-    kind, number = tag & 7, tag >> 3
-    if kind == _LENGTH_DELIMITED:
-        length, start = _varint(body, start, end)
-        return _Part(number, start, min(end, start + length), is_bytes=True)
+def _content(body: bytes, kind: int, position: int) -> tuple[int, int]:
+    """Return where the content of a field begins and ends; the end of the body if it has none."""
     if kind == _VARINT:
-        behind = _varint(body, start, end)[1]
-    else:
-        behind = start + {_EIGHT_BYTES: 8, _FOUR_BYTES: 4}.get(kind, len(body))
-    return _Part(number, start, min(end, behind), is_bytes=False)
+        return position, _varint(body, position)[1]
+    if kind == _LENGTH_DELIMITED:
+        length, position = _varint(body, position)
+        return position, position + length
+    return position, position + _FIXED.get(kind, len(body))
 
 
-def _varint(body: bytes, position: int, end: int) -> tuple[int, int]:
+def _varint(body: bytes, position: int) -> tuple[int, int]:
     """Return a number of seven bits a byte, lowest first, and where it ends."""
     value = 0
-    for i, byte in enumerate(body[position : min(end, position + 10)]):
+    for i, byte in enumerate(body[position : position + 10]):
         value |= (byte & 0x7F) << 7 * i
         if byte < 0x80:
             return value, position + i + 1
-    return 0, end
+    return 0, len(body)

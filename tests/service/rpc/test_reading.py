@@ -111,6 +111,26 @@ def test_of_more_values_than_the_shape_has_no_more_are_read(shape: list[int]) ->
     assert peak < (10**4 if shape != [2**40, 3] else 10**8)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\xa3\x06\xa4\x06" + b"\x2a\x00" * 2**17,
+        b"\xa3\x06" + b"\x2a\x00" * 2**17 + b"\xa4\x06",
+        Request(inputs=[{"contents": {"bytes_contents": [b""] * 2**17}}]).SerializeToString(),
+        Request(
+            inputs=[{"parameters": {f"{i}": {} for i in range(2**14)}}]
+        ).SerializeToString(),
+        Request(
+            outputs=[{"parameters": {f"{i}": {} for i in range(2**14)}}]
+        ).SerializeToString(),
+    ],
+    ids=["behind a group", "in a group", "elements", "parameters of an input", "of an output"],
+)  # fmt: skip
+def test_parts_inside_of_others_are_counted(body: bytes) -> None:
+    with pytest.raises(InvalidRequest, match=f"more than {MOST_PARTS} parts"):
+        check_parts(body)
+
+
 def test_a_large_message_of_few_parts_is_none_of_them() -> None:
     body = Request(raw_input_contents=[bytes(2**20)] * 3, id="x").SerializeToString()
     check_parts(body)
