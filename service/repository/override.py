@@ -5,9 +5,10 @@ back: ``{"version_policy": {"specific": {"versions": [1]}}}``. What else it says
 already, as it is in a configuration that a client read here and sends back with another policy.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any
+
+import orjson
 
 from service.errors import InvalidRequest
 from service.repository.names import VERSION
@@ -18,6 +19,7 @@ _MOST_LATEST = 2**32 - 1
 
 # As protobuf's readers of JSON take both.
 _POLICY = ("version_policy", "versionPolicy")
+_COUNT = ("num_versions", "numVersions")
 
 
 def policy_of(text: object, served: Mapping[str, Any]) -> Policy | None:
@@ -42,8 +44,10 @@ def policy_of(text: object, served: Mapping[str, Any]) -> Policy | None:
 
 def _config(text: object) -> dict[str, Any]:
     try:
-        config = json.loads(text) if isinstance(text, str) else None
-    except (ValueError, RecursionError):
+        # The reader of the request itself: half a surrogate, which no answer could quote, is no
+        # text to it.
+        config = orjson.loads(text) if isinstance(text, str) else None
+    except orjson.JSONDecodeError:
         raise _wrong(" is not JSON") from None
     if not isinstance(config, dict):
         raise _wrong(" must be a JSON object as a string")
@@ -67,11 +71,11 @@ def _all(choices: dict[str, Any]) -> Policy:
 
 
 def _latest(choices: dict[str, Any]) -> Policy:
-    # Without a number, as with none, it is one in Triton.
-    count = choices.pop("num_versions", 0) or choices.pop("numVersions", 0) or 1
-    if type(count) is not int or not 0 < count <= _MOST_LATEST or choices:
+    counts = [choices.pop(name) for name in _COUNT if name in choices] or [0]
+    count = counts[0]
+    if len(counts) > 1 or type(count) is not int or not 0 <= count <= _MOST_LATEST or choices:
         raise _wrong(".version_policy.latest.num_versions must be a number of versions")
-    return Policy(latest=count)
+    return Policy(latest=count or 1)  # without a number, as with none, it is one in Triton
 
 
 def _specific(choices: dict[str, Any]) -> Policy:

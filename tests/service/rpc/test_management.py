@@ -109,6 +109,12 @@ async def test_commands_are_taken_only_where_a_setting_says_so(rpc: Client, meth
         ),
         (
             "RepositoryModelLoad",
+            {"model_name": "doubler", "parameters": {"config": {"string_param": r'{"\ud800": 1}'}}},
+            StatusCode.INVALID_ARGUMENT,
+            "parameters.config is not JSON",
+        ),
+        (
+            "RepositoryModelLoad",
             {"model_name": "doubler", "parameters": {"other": {}}},
             StatusCode.INVALID_ARGUMENT,
             "parameters.'other' is not supported",
