@@ -7,6 +7,9 @@ from typing import ClassVar
 
 _NONE: Mapping[str, str] = MappingProxyType({})
 
+# Characters: five lines of a terminal, and more than the runtime's own words are given.
+_LONGEST = 500
+
 
 class FoldserveError(Exception):
     """Every error that this package raises on purpose."""
@@ -19,7 +22,14 @@ class StartError(FoldserveError):
 
 
 class ModelLoadError(FoldserveError):
-    """A model file cannot be served; the message names no path."""
+    """A model file cannot be served; the message names no path.
+
+    Args:
+        message: why, cut to what a list of models can show: the file's own names may be in it.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message if len(message) <= _LONGEST else message[:_LONGEST] + "...")
 
 
 class BoardFull(FoldserveError):

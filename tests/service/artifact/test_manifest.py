@@ -220,3 +220,19 @@ def test_a_signal_classifier_needs_only_its_names_and_labels() -> None:
 def test_a_tensor_output_says_nothing_of_labels() -> None:
     check_manifest(read(output={"name": "logits", "kind": "tensor"}, labels=["a"]), GRAPH)
     check_manifest(read(input=None, output=None), GRAPH)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"x" * 10_000: 1},
+        changed("input", name="x" * 10_000),
+        changed("output", name="x" * 10_000),
+        {"created_by": {"x" * 10_000: 1}},
+    ],
+)
+def test_a_reason_is_of_a_length_that_can_be_shown(changes: dict[str, Any]) -> None:
+    with pytest.raises(ModelLoadError) as caught:
+        check_manifest(read(**changes), GRAPH)
+    assert str(caught.value).startswith("the manifest's ")
+    assert len(str(caught.value)) < 600
