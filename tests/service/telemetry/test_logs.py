@@ -6,9 +6,11 @@ import warnings
 
 import pytest
 import structlog
-from PIL import TiffImagePlugin
+from PIL import Image, TiffImagePlugin
 
+from service.images.preprocessing import image_tensor
 from service.telemetry.logs import configure_logs
+from tests.service.pictures import encoded, image_input
 
 pytestmark = pytest.mark.usefixtures("_logs_as_before")
 
@@ -73,3 +75,21 @@ def test_what_pillow_warns_of_is_not_said_and_what_others_do_is_a_line(
     warnings.warn_explicit("a number's", RuntimeWarning, "x.py", 2, "numpy")
     (line,) = capsys.readouterr().err.splitlines()
     assert "RuntimeWarning: a number's" in json.loads(line)["event"]
+
+
+def damaged_exif() -> bytes:
+    """A picture whose EXIF is to have 200 entries, and ends after the first."""
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\xc8" + bytes(12)
+    return encoded(Image.new("L", (4, 4)), "JPEG", exif=exif)
+
+
+def test_what_is_damaged_in_a_picture_is_neither_a_line_nor_kept(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    kept = dict(getattr(TiffImagePlugin, "__warningregistry__", {}))
+    with pytest.warns(UserWarning, match="Corrupt EXIF"):
+        image_tensor(damaged_exif(), image_input(4, 4, "L"), 100)  # without our settings
+    configure_logs("console", "info")
+    image_tensor(damaged_exif(), image_input(4, 4, "L"), 100)
+    assert capsys.readouterr().err == ""
+    assert getattr(TiffImagePlugin, "__warningregistry__", {}).keys() <= {*kept, "version"}
