@@ -156,7 +156,10 @@ def open_model(path: Path, options: RunOptions) -> OnnxModel:
     """
     try:
         session = onnxruntime.InferenceSession(
-            path, _session_options(options), providers=_providers(options)
+            path,
+            _session_options(options),
+            providers=_providers(options),
+            enable_fallback=0,  # it would try others, and tell of it on the standard output
         )
     except Exception as error:
         raise ModelLoadError(_reason(error, path)) from error

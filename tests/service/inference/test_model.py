@@ -39,6 +39,23 @@ def test_a_plain_model_has_no_manifest(tmp_path: Path) -> None:
     assert load(tmp_path, zoo.doubler()).manifest is None
 
 
+@pytest.mark.parametrize("what", [b"an input", b"Add", b"some metadata"])
+def test_what_is_not_utf_8_in_a_file_is_refused(
+    tmp_path: Path, what: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = zoo.graph_model(
+        [helper.make_node("Add", ["an input", "an input"], ["y"])],
+        [zoo.info("an input", ("batch", 3))],
+        [zoo.info("y", ("batch", 3))],
+        metadata={"foldserve.manifest": "some metadata"},
+    )
+    path = zoo.put(tmp_path, "m", 1, model)
+    path.write_bytes(path.read_bytes().replace(what, what[:-1] + b"\xc4"))
+    with pytest.raises(ModelLoadError):
+        open_model(path, OPTIONS)
+    assert capsys.readouterr() == ("", "")  # nothing else is tried, and nothing told past the log
+
+
 def test_it_computes_every_output(tmp_path: Path) -> None:
     a, b = np.array([[1, 2]], np.float32), np.array([[10, 20]], np.float32)
     outputs = load(tmp_path, zoo.two_in_two_out()).run({"a": a, "b": b})
