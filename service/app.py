@@ -10,7 +10,17 @@ from starlette.middleware.cors import CORSMiddleware
 from service.access.guard import Guard
 from service.access.key_file import KeyFile
 from service.access.secrets import Secrets
-from service.api import failures, health, open_inference, pages, predict, repository, triton, v1
+from service.api import (
+    failures,
+    health,
+    open_inference,
+    pages,
+    playground,
+    predict,
+    repository,
+    triton,
+    v1,
+)
 from service.api.access import Access
 from service.api.control_port import ControlPort
 from service.api.direct import DirectLane, direct_routes
@@ -95,6 +105,7 @@ def create_app(
     for module in (predict, repository, triton, open_inference, v1, health):
         module.add_endpoints(app)
     pages.add_pages(app)
+    playground.add_page(app)
     failures.add_handlers(app)
     add_components(app)
     app.add_middleware(SecurityHeaders)

@@ -97,10 +97,11 @@ def test_every_endpoint_is_documented(readme: str) -> None:
     table = rows(readme, "request", "answer")
     assert table[: len(described)] == described
     assert table[len(described) :] == [
+        ["GET /", "The page: try a model, read its card, watch the server."],
         [
             "GET /docs, /openapi.json",
-            "The page to try it; its assets come from this server.",
-        ]
+            "This interface as a document, and the page that shows it; all files are the server's.",
+        ],
     ]
 
 

@@ -42,7 +42,8 @@ class Guard:
         Args:
             headers: of the request.
             scope: that the key must have.
-            as_password: whether the key may also be the password of a browser's user.
+            as_password: whether the key may also be the password of a browser's user. It opens
+                pages, whose dozens of files a browser fetches at once: they are not counted.
 
         Raises:
             Unauthorized: there is no key, or one that is not known.
@@ -58,7 +59,8 @@ class Guard:
         key = _find(self._known, _offered(headers, as_password=as_password))
         if scope not in key.scopes:
             raise Forbidden(f"the API key has not the scope {scope}")
-        self._rates.count(key)
+        if not as_password:
+            self._rates.count(key)
 
     def _take(self, keys: tuple[Key, ...]) -> None:
         self._keys = keys

@@ -8,9 +8,9 @@ from service.errors import Unauthorized
 
 # What a browser opens by itself, with no key in a header. It asks a person for a name and a
 # password when it is challenged so, and sends both with all that it asks of this server, for
-# whichever page it does. So they open the page, which only reads, and nothing else.
+# whichever page it does. So they open the pages, which only read, and nothing else.
 _PAGE = frozenset({"/", "/docs", "/openapi.json"})
-_ASSETS = "/docs/assets/"
+_ASSETS = ("/docs/assets/", "/playground/")
 _READING = frozenset({"GET", "HEAD"})
 _CHALLENGE = 'Basic realm="Foldserve: an API key as the password", charset="UTF-8"'
 

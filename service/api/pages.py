@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.staticfiles import StaticFiles
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse
+from starlette.responses import HTMLResponse
 
 from service.api.documentation import add_unlisted
 
@@ -17,7 +17,7 @@ _ASSETS = "/docs/assets"
 
 
 def add_pages(app: FastAPI) -> None:
-    """Add the page, its assets, and the way to it from ``/``."""
+    """Add the page and its assets."""
     page = get_swagger_ui_html(
         openapi_url="/openapi.json",
         title=app.title,
@@ -30,10 +30,6 @@ def add_pages(app: FastAPI) -> None:
     async def docs(_request: Request) -> HTMLResponse:
         return page
 
-    async def root(_request: Request) -> RedirectResponse:
-        return RedirectResponse("/docs")
-
-    add_unlisted(app, "/", root)
     add_unlisted(app, "/docs", docs)
     assets = StaticFiles(directory=str(files("fastapi_offline") / "static"))
     app.mount(_ASSETS, assets, name="docs-assets")

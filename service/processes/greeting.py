@@ -23,7 +23,7 @@ def greeting(service: Service, address: tuple[str, int]) -> Iterator[str]:
     settings = service.settings
     is_secure = settings.tls_certificate is not None
     url = f"{'https' if is_secure else 'http'}://{host}:{address[1]}"
-    yield f"Foldserve is ready: {url}/docs"
+    yield f"Foldserve is ready: {url}/"
     model = _first_image_model(service)
     if model is not None:
         image = EXAMPLE_IMAGE if EXAMPLE_IMAGE.is_file() else "image.png"

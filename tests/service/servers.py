@@ -25,7 +25,7 @@ class Server:
 
     @property
     def url(self) -> str:
-        return found(r"(https?://\S+)/docs", self.greeting)
+        return found(r"(https?://[^\s/]+)", self.greeting)
 
     @property
     def port(self) -> int:

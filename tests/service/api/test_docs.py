@@ -52,11 +52,6 @@ async def openapi(client: httpx.AsyncClient) -> Any:
     return (await client.get("/openapi.json")).json()
 
 
-async def test_the_way_in_leads_to_the_page(client: httpx.AsyncClient) -> None:
-    answer = await client.get("/")
-    assert (answer.status_code, answer.headers["location"]) == (307, "/docs")
-
-
 async def test_the_page_and_its_assets_come_from_the_server_itself(
     client: httpx.AsyncClient,
 ) -> None:

@@ -44,7 +44,7 @@ class Operator:
     def __call__(self, line: str) -> None:
         self.lines.append(line)
         if "ready" in line:
-            url = found(r"(http://\S+)/docs", line)
+            url = found(r"(http://[^\s/]+)/", line)
             self._thread = threading.Thread(target=self._act, args=(url,))
             self._thread.start()
 
@@ -153,7 +153,7 @@ async def test_the_greeting_has_an_address_that_can_be_opened(
     await service.start()
     lines = list(greeting(service, (host, 8000)))
     await service.close()
-    assert lines[0] == f"Foldserve is ready: {url}/docs"
+    assert lines[0] == f"Foldserve is ready: {url}/"
     assert lines[1].endswith(f" {url}/models/brightness/predict")
 
 
