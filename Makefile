@@ -7,14 +7,17 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 # Other people's clients, which the tests run unchanged; they want an older protobuf than ours.
 CLIENTS := $(VENV)/clients
 
+# What looks at the page: for accessibility, and for the types of its scripts.
+NODE := $(VENV)/node
+
 # What looks at the dependencies, apart from what it looks at.
 TOOLS := $(VENV)/tools
 
 .DEFAULT_GOAL := help
-.PHONY: help serve install test lint chaos fuzz audit sbom format model proto lock clean
+.PHONY: help serve install test lint chaos fuzz screenshots audit sbom format model proto lock clean
 
 help:  ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -37,6 +40,12 @@ $(VENV)/.clients: $(BIN)/python tests/clients/requirements.txt
 	  --requirement tests/clients/requirements.txt
 	@touch $@
 
+$(VENV)/.node: $(BIN)/python tests/browser/package.json tests/browser/package-lock.json
+	@command -v npm >/dev/null \
+	  || { echo "Without npm some tests of the page are skipped; on Debian and Ubuntu: apt install npm" >&2; exit 0; }; \
+	mkdir -p $(NODE) && cp tests/browser/package.json tests/browser/package-lock.json $(NODE) \
+	  && (cd $(NODE) && npm ci --silent --no-audit --no-fund --ignore-scripts) && touch $@
+
 $(VENV)/.tools: $(BIN)/python Makefile
 	$(BIN)/python -m venv $(TOOLS)
 	$(TOOLS)/bin/python -m pip --disable-pip-version-check install --quiet 'pip-audit>=2.10' 'cyclonedx-bom>=7.2'
@@ -45,7 +54,7 @@ $(VENV)/.tools: $(BIN)/python Makefile
 serve: $(VENV)/.service  ## serve the bundled model on 127.0.0.1:8000
 	@exec $(BIN)/foldserve-serve
 
-install: $(VENV)/.all $(VENV)/.clients  ## put every stage and the tools into .venv
+install: $(VENV)/.all $(VENV)/.clients $(VENV)/.node  ## put every stage and the tools into .venv
 
 lint: $(VENV)/.all  ## format check, lint, types, import directions
 	$(BIN)/ruff format --check .
@@ -53,7 +62,7 @@ lint: $(VENV)/.all  ## format check, lint, types, import directions
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: lint $(VENV)/.clients  ## everything that must be green, the tests included
+test: lint $(VENV)/.clients $(VENV)/.node  ## everything that must be green, the tests included
 	$(BIN)/pytest --cov --cov-report=term
 
 chaos: $(VENV)/.all $(VENV)/.clients  ## the tests of README's promises in their long form
@@ -62,6 +71,9 @@ chaos: $(VENV)/.all $(VENV)/.clients  ## the tests of README's promises in their
 # What a search finds is kept in the folder that the failure names, to go into tests/security/fuzz/corpus.
 fuzz: $(VENV)/.all $(VENV)/.clients  ## search for inputs that break the service, SECONDS=60 each way
 	FUZZ_SECONDS=$(or $(SECONDS),60) FUZZ_SEED=$(or $(SEED),$$RANDOM) $(BIN)/pytest -s tests/security/fuzz
+
+screenshots: $(VENV)/.all  ## take the pictures of the page anew, for docs/pictures
+	PICTURES=docs/pictures $(BIN)/pytest tests/browser/test_pictures.py
 
 # Known holes of every pinned version; one that cannot be looked up fails as well.
 audit: $(VENV)/.tools  ## look the pinned versions up in the databases of known vulnerabilities

@@ -16,6 +16,9 @@ const HERE = new URL(".", document.baseURI);
 // Longer than that a person does not wait for a page.
 const LONGEST_WAIT_S = 3;
 
+// Of as many requests as the page has under way at once, each try lets one more through.
+const MOST_TRIES = 5;
+
 /** @type {Set<(error: Problem) => void>} */
 const listeners = new Set();
 
@@ -47,7 +50,7 @@ export async function ask(path, call = {}) {
 
 /**
  * Read a document. A key may only ask so often, and a page asks for several things at once: what
- * only reads is asked for a second time after the wait that the server names.
+ * only reads is asked for again after the wait that the server names.
  *
  * @param {string} path
  * @returns {Promise<any>}
@@ -58,13 +61,14 @@ export async function read(path) {
 
 /** The same for text. @param {string} path @returns {Promise<string>} */
 export async function readText(path) {
-  try {
-    return (await attempt(path)).text;
-  } catch (error) {
-    const wait = error instanceof Problem && error.status === 429 ? error.retryAfter : Infinity;
-    if (wait > LONGEST_WAIT_S) throw told(error);
-    await new Promise((resolve) => setTimeout(resolve, wait * 1000));
-    return (await ask(path)).text;
+  for (let left = MOST_TRIES - 1; ; left -= 1) {
+    try {
+      return (await attempt(path)).text;
+    } catch (error) {
+      const wait = error instanceof Problem && error.status === 429 ? error.retryAfter : Infinity;
+      if (wait > LONGEST_WAIT_S || left === 0) throw told(error);
+      await new Promise((resolve) => setTimeout(resolve, wait * 1000));
+    }
   }
 }
 

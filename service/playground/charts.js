@@ -5,6 +5,7 @@ import { short, whole } from "./format.js";
 import { ceiling, linePath } from "./scale.js";
 
 /** @typedef {import("./scale.js").Point} Point */
+/** @typedef {import("./scale.js").Box} Box */
 /** @typedef {{name: string, points: Point[], now: string}} Series now: the last value in words */
 /** @typedef {{title: string, unit: string, series: Series[], from: string}} LineChart from: the left end, in words */
 /** @typedef {{title: string, words: string, bars: {name: string, value: number}[]}} BarChart */
@@ -25,8 +26,9 @@ export function drawLines(place, { title, unit, series, from }) {
   const drawing = svg(
     "svg",
     { role: "img", "aria-label": `${title}, now: ${words}`, viewBox: `0 0 ${width} ${HEIGHT}`, width, height: HEIGHT },
-    ...grid(box, high, unit),
+    ...gridLines(box),
     ...lines,
+    ...ticks(box, high, unit),
     text(box.left, HEIGHT - 4, from, "start"),
     text(box.left + box.width, HEIGHT - 4, "now", "end"),
   );
@@ -49,8 +51,9 @@ export function drawBars(place, { title, words, bars }) {
   const drawing = svg(
     "svg",
     { role: "img", "aria-label": `${title}: ${said.join(", ") || "no runs"}`, viewBox: `0 0 ${width} ${HEIGHT}`, width, height: HEIGHT },
+    ...gridLines(box),
     ...parts,
-    ...grid(box, high, "runs"),
+    ...ticks(box, high, "runs"),
   );
   fill(place, caption(title, element("span", { class: "soft" }, words)), drawing);
 }
@@ -88,13 +91,15 @@ function layout(place) {
   return { width, box };
 }
 
-/** @param {{left: number, top: number, width: number, height: number}} box @param {number} high @param {string} unit */
-function grid(box, high, unit) {
-  return [0, 0.5, 1].flatMap((share) => {
-    const y = box.top + (1 - share) * box.height;
-    const words = share === 1 ? `${short(high)} ${unit}` : short(high * share);
-    return [svg("path", { class: "grid", d: `M${box.left} ${y}h${box.width}` }), share > 0 && text(box.left, y - 3, words, "start")];
-  });
+/** @param {Box} box */
+function gridLines(box) {
+  return [0, 0.5, 1].map((share) => svg("path", { class: "grid", d: `M${box.left} ${box.top + share * box.height}h${box.width}` }));
+}
+
+/** The values of the lines, above them. @param {Box} box @param {number} high @param {string} unit */
+function ticks(box, high, unit) {
+  const middle = text(box.left, box.top + box.height / 2 - 3, short(high / 2), "start");
+  return [middle, text(box.left, box.top - 3, `${short(high)} ${unit}`, "start")];
 }
 
 /** @param {number} x @param {number} y @param {string} words @param {"start" | "middle" | "end"} anchor */

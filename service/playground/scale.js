@@ -2,6 +2,8 @@
 
 /** @typedef {{x: number, y: number | null}} Point x: from 0 to 1; y: in the value's own unit, null for a gap */
 
+/** @typedef {{left: number, top: number, width: number, height: number}} Box in pixels */
+
 /** Return the smallest of 1, 2 and 5 times a power of ten that a value does not exceed. @param {number} value @returns {number} */
 export function ceiling(value) {
   if (!(value > 0)) return 1;
@@ -14,7 +16,7 @@ export function ceiling(value) {
  * Return the path of a line through points.
  *
  * @param {Point[]} points
- * @param {{left: number, top: number, width: number, height: number}} box in pixels
+ * @param {Box} box
  * @param {{low: number, high: number}} range of the values
  * @returns {string} with a gap where a value is not known
  */
@@ -29,7 +31,8 @@ export function linePath(points, box, { low, high }) {
     isDrawn = true;
     const across = box.left + x * box.width;
     const down = box.top + (1 - (y - low) / (high - low)) * box.height;
-    return `${command}${across.toFixed(1)} ${down.toFixed(1)}`;
+    const dot = command === "M" ? "h0" : ""; // one value alone is seen as well
+    return `${command}${across.toFixed(1)} ${down.toFixed(1)}${dot}`;
   });
   return steps.join("");
 }

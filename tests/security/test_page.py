@@ -1,33 +1,27 @@
-"""The page works in a browser under its own policy, which allows nothing else."""
+"""The page at ``/docs`` works in a browser under its own policy, which allows nothing else.
 
-from collections.abc import Callable
+It is FastAPI's; our own, at ``/``, is tried in tests/browser.
+"""
+
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+from playwright.sync_api import Browser, Page, expect
 
-from tests.security.browser import Page, found, opened
+from tests.browser.chromium import Visit, started
 from tests.service import zoo
 from tests.service.keys import KEYS, put
 from tests.service.servers import PATIENCE_S, server
 
-FILL = """
-(() => {
-  const field = document.querySelector(".auth-container input");
-  const set = Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set;
-  set.call(field, "%s");
-  field.dispatchEvent(new Event("input", { bubbles: true }));
-})()
-"""
 STATUS = ".live-responses-table .response .response-col_status"
 
 
 @pytest.fixture(scope="module")
-def browser() -> str:
-    name = found()
-    if name is None:
-        pytest.skip("no browser: apt install chromium")
-    return name
+def browser() -> Iterator[Browser]:
+    with started() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="module")
@@ -37,24 +31,19 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def profile(tmp_path: Path) -> Path:
-    return tmp_path / "profile"
-
-
-def click(page: Page, selector: str) -> None:
-    page.until(f"!!document.querySelector({selector!r})")
-    page.tell(f"document.querySelector({selector!r}).click()")
+def opened(visit: Visit) -> Page:
+    page = visit.go("/docs").page
+    expect(page.locator(".opblock").nth(20)).to_be_visible()
+    return page
 
 
 def try_out(page: Page, operation: str) -> str:
     """Have the page call an operation without a body; return the status that it shows."""
-    block = f"[id$={operation}]"
-    click(page, f"{block} .opblock-summary-control")
-    click(page, f"{block} .try-out__btn")
-    click(page, f"{block} .execute")
-    told: str = page.until(f"document.querySelector('{block} {STATUS}')?.innerText")
-    return told.split(maxsplit=1)[0]
+    block = page.locator(f"[id$={operation}]")
+    block.locator(".opblock-summary-control").click()
+    block.locator(".try-out__btn").click()
+    block.locator(".execute").click()
+    return block.locator(STATUS).inner_text().split(maxsplit=1)[0]
 
 
 def operation(url: str, path: str, headers: dict[str, str]) -> str:
@@ -64,53 +53,48 @@ def operation(url: str, path: str, headers: dict[str, str]) -> str:
 
 
 def test_the_page_calls_the_server_and_its_policy_forbids_nothing_that_it_does(
-    browser: str, models: Path, profile: Path, figure: Callable[..., None]
+    browser: Browser, models: Path, figure: Callable[..., None]
 ) -> None:
-    with server(models) as running, opened(browser, profile) as page:
+    with server(models) as running:
         name = operation(running.url, "/models", {})
-        page.order("Page.navigate", url=f"{running.url}/docs")
-        page.until("document.querySelectorAll('.opblock').length > 20")
+        visit = Visit(browser, running.url)
+        page = opened(visit)
         assert try_out(page, name) == "200"
-        assert page.tell("document.title").startswith("Foldserve")
-        assert page.complaints == []
+        assert page.title().startswith("Foldserve")
+        visit.check()
     figure("Page under a strict content policy, in a browser", violations=0)
 
 
 def test_with_keys_a_browser_asks_for_one_and_the_page_sends_its_own(
-    browser: str, models: Path, profile: Path, tmp_path: Path
+    browser: Browser, models: Path, tmp_path: Path
 ) -> None:
     key = KEYS["predict"]
-    with (
-        server(models, API_KEYS=put(tmp_path)) as running,
-        opened(browser, profile, ("anybody", key)) as page,
-    ):
+    with server(models, API_KEYS=put(tmp_path)) as running:
         name = operation(running.url, "/models", {"X-API-Key": key})
-        page.order("Page.navigate", url=f"{running.url}/docs")
-        page.until("document.querySelectorAll('.opblock').length > 20")
-        assert page.asked_for_password >= 1
-        click(page, ".btn.authorize")
-        page.until("!!document.querySelector('.auth-container input')")
-        page.tell(FILL % key)
-        click(page, ".auth-btn-wrapper .authorize")
-        click(page, ".auth-btn-wrapper .btn-done")
+        stranger = Visit(browser, running.url)
+        answer = stranger.page.request.get(f"{running.url}/docs")
+        assert (answer.status, answer.headers["www-authenticate"][:5]) == (401, "Basic")
+        visit = Visit(
+            browser, running.url, http_credentials={"username": "anybody", "password": key}
+        )
+        page = opened(visit)
+        page.click(".btn.authorize")
+        page.fill(".auth-container input >> nth=0", key)
+        page.click(".auth-btn-wrapper .authorize >> nth=0")
+        page.click(".auth-btn-wrapper .btn-done >> nth=0")
         assert try_out(page, name) == "200"
-        assert page.complaints == []
+        visit.check()
 
 
-def test_a_script_that_is_not_the_pages_own_does_not_run(
-    browser: str, models: Path, profile: Path
-) -> None:
-    inject = """
-    (() => {
+def test_a_script_that_is_not_the_pages_own_does_not_run(browser: Browser, models: Path) -> None:
+    inject = """() => {
       const script = document.createElement("script");
       script.textContent = "window.ran = true";
       document.body.append(script);
       return window.ran === true;
-    })()
-    """
-    with server(models) as running, opened(browser, profile) as page:
-        page.order("Page.navigate", url=f"{running.url}/docs")
-        page.until("document.querySelectorAll('.opblock').length > 20")
-        assert page.tell(inject) is False
-        page.until("true")
-        assert any("script-src" in each for each in page.complaints)
+    }"""
+    with server(models) as running:
+        visit = Visit(browser, running.url)
+        page = opened(visit)
+        assert page.evaluate(inject) is False
+        assert any("script-src" in each for each in visit.complaints)

@@ -9,7 +9,7 @@ import { total } from "./metrics.js";
 /**
  * Return what a histogram has counted between two looks.
  *
- * @param {Metrics | null} older null is the start of the server
+ * @param {Metrics} older
  * @param {Metrics} newer
  * @param {string} name without "_bucket"
  * @param {(labels: Labels) => boolean} isMeant
@@ -20,8 +20,7 @@ export function between(older, newer, name, isMeant) {
   const bounds = [...new Set(samples.map(({ labels }) => bound(labels)))].sort((one, other) => one - other);
   const counts = bounds.map((each) => {
     const isHere = (/** @type {Labels} */ labels) => bound(labels) === each && isMeant(labels);
-    const before = older === null ? 0 : total(older, `${name}_bucket`, isHere);
-    return total(newer, `${name}_bucket`, isHere) - before;
+    return total(newer, `${name}_bucket`, isHere) - total(older, `${name}_bucket`, isHere);
   });
   return { bounds, counts };
 }

@@ -61,11 +61,10 @@ function reading({ at, metrics }, before) {
  */
 export function batchSizes(history) {
   const { last } = history;
-  const [first] = history.looks;
   if (last === null) return { bounds: [], counts: [], mean: null };
-  const older = first === last ? null : first.metrics; // at first sight: since the start
-  const histogram = between(older, last.metrics, "foldserve_batch_rows", () => true);
-  const rows = total(last.metrics, "foldserve_batch_rows_sum") - (older ? total(older, "foldserve_batch_rows_sum") : 0);
+  const [first] = history.looks;
+  const histogram = between(first.metrics, last.metrics, "foldserve_batch_rows", () => true);
+  const rows = total(last.metrics, "foldserve_batch_rows_sum") - total(first.metrics, "foldserve_batch_rows_sum");
   const runs = size(histogram);
   return { ...histogram, mean: runs === 0 ? null : rows / runs };
 }
@@ -83,7 +82,7 @@ export function stage(history, stage, { model, version }) {
   if (last === null) return { count: 0, p50: null, p99: null };
   const [first] = history.looks;
   const isMeant = (/** @type {Labels} */ labels) => labels.model === model && labels.version === version;
-  const times = between(first === last ? null : first.metrics, last.metrics, `foldserve_${stage}_seconds`, isMeant);
+  const times = between(first.metrics, last.metrics, `foldserve_${stage}_seconds`, isMeant);
   const [p50, p99] = [0.5, 0.99].map((share) => quantile(share, times));
   return { count: size(times), p50: p50 === null ? null : p50 * 1000, p99: p99 === null ? null : p99 * 1000 };
 }
