@@ -17,9 +17,10 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from playwright.sync_api import expect
 
+from tests.browser.chromium import Visit, started
 from tests.clients.conftest import PATIENCE_S
-from tests.security import browser
 from tests.service import servers
 from tests.service.pictures import grey
 
@@ -185,20 +186,13 @@ def test_the_javascript_client_tries_again_what_may_pass(root: Path) -> None:
     assert bodies == [b"\7"] * 3
 
 
-def test_browser(root: Path, truth: Truth, tmp_path: Path) -> None:
+def test_browser(root: Path, truth: Truth) -> None:
     """The page of another origin: a file is chosen, and its class shown."""
-    program = browser.found()
-    if program is None:
-        pytest.skip("no browser")
-    with browser.opened(program, tmp_path) as page:
-        page.order("Page.navigate", url=f"{truth.origin}/browser.html?server={truth.url}")
-        page.until("document.readyState === 'complete'")
-        chosen = page.order("Runtime.evaluate", expression="document.querySelector('input')")
-        place = chosen["result"]["objectId"]
-        page.order("DOM.setFileInputFiles", files=[str(root / IMAGE)], objectId=place)
-        said = page.until("document.querySelector('output').textContent.replace('…', '')")
-        assert page.complaints == []
-    assert said == truth.three[0]
+    with started() as browser:
+        visit = Visit(browser, truth.origin).go(f"/browser.html?server={truth.url}")
+        visit.page.set_input_files("input[type=file]", root / IMAGE)
+        expect(visit.page.locator("output")).to_have_text(truth.three[0])
+        assert visit.complaints == []
 
 
 def test_another_picture_is_another_answer(root: Path, truth: Truth, tmp_path: Path) -> None:
