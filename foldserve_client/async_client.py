@@ -1,4 +1,4 @@
-"""The client for ``async`` programs, on asyncio and on trio."""
+"""The client for ``async`` programs."""
 
 import math
 import time

@@ -225,8 +225,7 @@ def test_many_threads_share_one_client(url: str) -> None:
             assert list(pool.map(ask, range(64))) == [2 * number for number in range(64)]
 
 
-@pytest.mark.parametrize("backend", ["asyncio"])
-def test_many_tasks_share_one_client(url: str, backend: str) -> None:
+def test_many_tasks_share_one_client(url: str) -> None:
     found: dict[int, float] = {}
 
     async def ask(client: AsyncClient, number: int) -> None:
@@ -238,7 +237,7 @@ def test_many_tasks_share_one_client(url: str, backend: str) -> None:
             for number in range(64):
                 group.start_soon(ask, client, number)
 
-    anyio.run(main, backend=backend)
+    anyio.run(main)
     assert found == {number: 2 * number for number in range(64)}
 
 

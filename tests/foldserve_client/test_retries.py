@@ -18,6 +18,13 @@ X = {"x": np.zeros((1, 3), np.float32)}
 ALWAYS_LATEST = Retries(chance=lambda: 1.0)
 
 
+def described(case: Any) -> str:
+    """A test's name for a failure or an error."""
+    if isinstance(case, httpx.Response):
+        return f"{case.status_code}"
+    return case.__name__ if isinstance(case, type) else type(case).__name__
+
+
 @pytest.mark.parametrize(
     "failure",
     [
@@ -30,7 +37,7 @@ ALWAYS_LATEST = Retries(chance=lambda: 1.0)
         httpx.WriteError("reset"),
         httpx.RemoteProtocolError("Server disconnected without sending a response."),
     ],
-    ids=repr,
+    ids=described,
 )
 def test_what_may_pass_is_tried_again(make: Make, time: Time, failure: Any) -> None:
     fake = server(failure, failure, fine(NO_MODELS))
@@ -54,7 +61,7 @@ def test_what_may_pass_is_tried_again(make: Make, time: Time, failure: Any) -> N
         (httpx.LocalProtocolError("illegal header"), errors.InvalidCall),
         (httpx.UnsupportedProtocol("ftp"), errors.InvalidCall),
     ],
-    ids=repr,
+    ids=described,
 )
 def test_what_would_be_the_same_again_is_not_tried_again(
     make: Make, time: Time, failure: Any, error: type[Exception]
@@ -177,7 +184,7 @@ def test_less_than_a_microsecond_is_not_for_ever(make: Make) -> None:
 @pytest.mark.parametrize(
     "failure",
     [refused(503, "not_ready"), httpx.ConnectError("refused"), httpx.ReadTimeout("slow")],
-    ids=repr,
+    ids=described,
 )
 def test_a_server_that_is_not_there_is_not_ready_and_asked_once(
     make: Make, name: str, failure: Any
