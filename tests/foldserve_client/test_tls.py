@@ -1,10 +1,11 @@
 """Whom the clients trust, and who they are, over TLS."""
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 import trustme
 
@@ -13,6 +14,7 @@ from foldserve_client.tls import tls_context
 from tests.foldserve_client.conftest import KINDS
 from tests.foldserve_client.fakes import Ask
 from tests.foldserve_client.listeners import answers, listener
+from tests.service import certificates, servers, zoo
 
 
 class Files(NamedTuple):
@@ -113,6 +115,29 @@ def test_a_client_without_one_fails_where_it_is_asked_for(
 ) -> None:
     with listener(answers, tls=files.strict) as url, pytest.raises(errors.ConnectionFailed):
         client(url, verify=files.authority, retries=Retries(attempts=1))("models")
+
+
+@pytest.fixture(scope="module")
+def secure(tmp_path_factory: pytest.TempPathFactory, files: Files) -> Iterator[tuple[str, Path]]:
+    """The real server, which asks for clients' certificates; its URL, and its authority."""
+    models, folder = tmp_path_factory.mktemp("models"), tmp_path_factory.mktemp("server")
+    zoo.put(models, "m", 1, zoo.doubler())
+    theirs = certificates.files(folder)
+    choices = theirs.choices(TLS_CLIENT_CA=files.authority)
+    with servers.server(models, **choices) as running:
+        yield running.url, certificates.put(folder, theirs.authority)
+        assert running.stop() == 0
+
+
+def test_the_real_server_knows_a_client_by_its_certificate(
+    client: Callable[..., Ask], files: Files, secure: tuple[str, Path]
+) -> None:
+    url, authority = secure
+    x = {"x": np.array([[1, 2, 3]], np.float32)}
+    known = client(url, verify=authority, cert=files.both)
+    assert known("infer", "m", x)["y"].tolist() == [[2, 4, 6]]
+    with pytest.raises(errors.ConnectionFailed):
+        client(url, verify=authority, retries=Retries(attempts=1))("infer", "m", x)
 
 
 def test_a_certificate_goes_with_the_known_authorities_too(files: Files) -> None:
