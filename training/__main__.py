@@ -15,6 +15,7 @@ from training.run_folder import RunError
 from training.state import StateError
 from training.study import study
 from training.study.config import load as load_study
+from training.study.workers import WorkerError
 from training.train import train
 
 _REFUSED = 1  # the training itself went wrong
@@ -58,6 +59,8 @@ def _study(
         page = study(load_study(config), runs=runs, jobs=jobs)
     except (ConfigError, DatasetError, RunError, OSError) as error:
         _stop(error, _MISUSED)
+    except WorkerError as error:
+        _stop(error, _REFUSED)
     else:
         Console(soft_wrap=True).print(f"Wrote {page}", markup=False, highlight=False)
 

@@ -1,9 +1,7 @@
 """A whole study: every trial that has not ended yet, then the pictures, the table, the page."""
 
 import json
-import multiprocessing
 from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 from rich.console import Console
@@ -13,7 +11,6 @@ from rich.table import Table
 from training import atomic, drawing
 from training.datasets import load as load_dataset
 from training.run_folder import RunError, claimed, differences
-from training.study import bench
 from training.study.claims import Claim, claims
 from training.study.config import StudyConfig
 from training.study.figures import draw
@@ -21,6 +18,7 @@ from training.study.findings import best_rates
 from training.study.page import HEADINGS, compose
 from training.study.results import Results
 from training.study.trials import Trial, by_batch_size, sweeps
+from training.study.workers import run_all
 
 
 def study(
@@ -44,6 +42,7 @@ def study(
     Raises:
         DatasetError: If a data set is missing or malformed.
         RunError: If the folder belongs to another study or process.
+        WorkerError: If a process that runs trials is killed.
     """
     console, folder = console or Console(), runs / config.name
     for part in (config.article, config.deep):
@@ -51,9 +50,8 @@ def study(
     with claimed(folder):
         _note(folder / "study.json", config)
         results = Results(folder / "results.jsonl")
-        with _pool(jobs) as pool:
-            _run(config, sweeps(config), results, pool, console)
-            _run(config, by_batch_size(config, best_rates(results)), results, pool, console)
+        _run(config, sweeps(config), results, jobs, console)
+        _run(config, by_batch_size(config, best_rates(results)), results, jobs, console)
         rows = claims(config, results)
         pictures = {
             name: (drawing.png(figure), shows)
@@ -81,25 +79,17 @@ def _note(path: Path, config: StudyConfig) -> None:
 
 
 def _run(
-    config: StudyConfig,
-    trials: Iterable[Trial],
-    results: Results,
-    pool: ProcessPoolExecutor,
-    console: Console,
+    config: StudyConfig, trials: Iterable[Trial], results: Results, jobs: int, console: Console
 ) -> None:
     """Run the trials that have not ended yet; what ends is noted at once, in any order."""
     waiting = [trial for trial in trials if trial not in results]
-    started = {pool.submit(bench.run, config, trial): trial for trial in waiting}
+    if not waiting:
+        return
     with _progress(console) as progress:
-        task = progress.add_task("trials", total=len(started))
-        for ended in as_completed(started):
-            results.add(started[ended], ended.result())
+        task = progress.add_task("trials", total=len(waiting))
+        for trial, outcome in run_all(config, waiting, min(jobs, len(waiting))):
+            results.add(trial, outcome)
             progress.advance(task)
-
-
-def _pool(jobs: int) -> ProcessPoolExecutor:
-    # A fork of a process whose torch has threads may hang.
-    return ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"))
 
 
 def _progress(console: Console) -> Progress:
