@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
 
-from service.artifact.manifest import ManifestV1, ManifestV2, ManifestV3
+from service.artifact.manifest import ManifestV1, ManifestV2, ManifestV3, ManifestV4
 
 State = Literal["loading", "ready", "failed", "unavailable"]
 Parameters = dict[str, str | float | bool]
@@ -93,7 +93,9 @@ class VersionDetail(VersionSummary):
     inputs: list[Tensor] | None
     outputs: list[Tensor] | None
     manifest: (
-        Annotated[ManifestV1 | ManifestV2 | ManifestV3, Field(discriminator="format_version")]
+        Annotated[
+            ManifestV1 | ManifestV2 | ManifestV3 | ManifestV4, Field(discriminator="format_version")
+        ]
         | None
     )
 

@@ -1,6 +1,6 @@
 """Holds what a manifest says against what its graph says."""
 
-from service.artifact.manifest import ImageInput, Manifest, ManifestV3, Output, TensorInput
+from service.artifact.manifest import ImageInput, Manifest, Output, TensorInput, VerifiableManifest
 from service.artifact.signature import Dim, Signature, TensorSpec
 from service.artifact.vector import Vector
 from service.errors import ModelLoadError
@@ -16,7 +16,7 @@ def check_manifest(manifest: Manifest, signature: Signature) -> None:
         _check_input(manifest.input, signature)
     if manifest.output is not None:
         _check_output(manifest, manifest.output, signature)
-    if isinstance(manifest, ManifestV3):
+    if isinstance(manifest, VerifiableManifest):
         _check_vector(manifest.vector, signature)
 
 

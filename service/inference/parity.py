@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.artifact.manifest import ManifestV3
+from service.artifact.manifest import VerifiableManifest
 from service.artifact.signature import Array
 from service.artifact.vector import VectorOutput, inputs_of, positions_of
 from service.errors import ModelLoadError, RunError
@@ -33,7 +33,7 @@ def check_parity(model: Model) -> bool:
     Raises:
         ModelLoadError: the outputs are others than at export; the message names the first.
     """
-    if not isinstance(model.manifest, ManifestV3):
+    if not isinstance(model.manifest, VerifiableManifest):
         return False
     vector = model.manifest.vector
     types = {spec.name: spec.dtype for spec in model.signature.inputs}

@@ -26,6 +26,7 @@ from service.access.secrets import SecretFiles
 from service.errors import StartError
 from service.machine.memory import settle
 from service.machine.plan import Plan
+from service.processes.backoff import Backoff
 from service.processes.forking import caught_signals, fork, reap
 from service.processes.link import Link
 from service.processes.listeners import control_port, grpc_ports, listeners
@@ -41,9 +42,6 @@ from service.telemetry.metrics import Metrics
 log = structlog.get_logger()
 
 Work = Callable[[int, socket.socket, Sequence[Command]], int]
-
-# A worker that dies at once is started anew ever more slowly; one that has lived is not blamed.
-_FIRST_DELAY_S, _LONGEST_DELAY_S, _LONG_LIFE_S = 0.1, 10.0, 60.0
 
 # Who connects to the socket of a dead worker waits for the next one, but no longer than this
 # and a start; then the socket is closed to them, and the kernel sends them to the others.
@@ -140,7 +138,7 @@ class Supervisor:
         self._each_turn = each_turn
         self._workers: dict[int, _Worker] = {}
         self._restarts: dict[int, float] = {}
-        self._delays = dict.fromkeys(range(len(listeners)), _FIRST_DELAY_S)
+        self._backoff = Backoff()
         self._relay = Relay(self._tell)
         self._selector = selectors.PollSelector()  # has no descriptor that a fork would share
         self._was_ready = False
@@ -248,8 +246,7 @@ class Supervisor:
         self._restart(number, worker, how)
 
     def _restart(self, number: int, worker: _Worker, how: str) -> None:
-        if time.monotonic() - worker.since >= _LONG_LIFE_S:
-            self._delays[number] = _FIRST_DELAY_S
+        self._backoff.lived(number, time.monotonic() - worker.since)
         delay = self._postpone(number)
         log.error("worker ended", worker=number, pid=worker.pid, how=how, restart_in_s=delay)
 
@@ -261,8 +258,7 @@ class Supervisor:
 
     def _postpone(self, number: int) -> float:
         """Start a worker later; return in how many seconds."""
-        delay = self._delays[number]
-        self._delays[number] = min(2 * delay, _LONGEST_DELAY_S)
+        delay = self._backoff.delay_s(number)
         self._restarts[number] = time.monotonic() + delay
         if delay > _LONGEST_HOLD_S and self._listeners.count(self._listeners[number]) == 1:
             with suppress(OSError):

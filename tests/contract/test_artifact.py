@@ -27,6 +27,7 @@ from export.artifact import Place
 from export.folding import report
 from export.sources.original import Provenance
 from service.artifact import manifest as reader
+from service.artifact import measured
 from service.artifact.manifest import METADATA_KEY, read_manifest
 from service.errors import ModelLoadError
 from service.inference.model import RunOptions, open_model
@@ -118,11 +119,11 @@ def test_writer_and_reader_know_the_same_words() -> None:
         "kind": get_args(report.Kind),
         "outcome": get_args(report.Outcome),
     }
-    fields = reader.FoldedNode.model_fields
+    fields = measured.FoldedNode.model_fields
     assert {name: get_args(fields[name].annotation) for name in written} == written
     kinds = get_args(get_type_hints(Provenance)["kind"])
     assert set(kinds) <= set(get_args(reader.Source.model_fields["kind"].annotation))
-    decision, fold = get_type_hints(report.Decision), reader.Fold.model_fields
+    decision, fold = get_type_hints(report.Decision), measured.Fold.model_fields
     assert {fold[name].annotation for name in ("mode", "target")} == {
         decision[name] for name in ("mode", "target")
     }

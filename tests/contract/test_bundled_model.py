@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from export import pipeline
-from service.artifact.manifest import Fold, Manifest
+from service.artifact.manifest import Manifest
+from service.artifact.measured import Fold
 from service.images.preprocessing import image_tensor
 from service.inference.model import Model, RunOptions, open_model
 from training import checkpoint, datasets, samples_file

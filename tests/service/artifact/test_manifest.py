@@ -70,7 +70,7 @@ def test_a_manifest_of_the_format_before_is_read_in_its_own_words() -> None:
     check_manifest(manifest, GRAPH)
 
 
-@pytest.mark.parametrize("version", [4, 0, "2", None, True, 1.5, 2.0])
+@pytest.mark.parametrize("version", [5, 0, "2", None, True, 1.5, 2.0])
 def test_an_unknown_format_version_is_refused_by_its_value(version: Any) -> None:
     with pytest.raises(ModelLoadError, match=f"format_version {json.dumps(version)} is unknown"):
         read(format_version=version)
