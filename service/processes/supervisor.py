@@ -243,9 +243,6 @@ class Supervisor:
             return
         if not self._was_ready:
             raise StartError(f"worker {number} ended with {how} before it was ready")
-        self._restart(number, worker, how)
-
-    def _restart(self, number: int, worker: _Worker, how: str) -> None:
         self._backoff.lived(number, time.monotonic() - worker.since)
         delay = self._postpone(number)
         log.error("worker ended", worker=number, pid=worker.pid, how=how, restart_in_s=delay)

@@ -1,9 +1,7 @@
 from service.processes.backoff import FIRST_DELAY_S, LONG_LIFE_S, LONGEST_DELAY_S, Backoff
 
 
-def test_a_worker_that_ends_again_and_again_waits_twice_as_long_each_time_and_not_for_ever() -> (
-    None
-):
+def test_a_worker_that_ends_again_and_again_waits_ever_longer_and_not_for_ever() -> None:
     backoff = Backoff()
     delays = [backoff.delay_s(0) for _ in range(20)]
 
