@@ -1,6 +1,7 @@
 """`docker compose --profile monitoring up`: Prometheus reads the service; Grafana is set up to."""
 
 import json
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -84,3 +85,22 @@ def test_what_watches_has_as_few_rights_as_what_is_watched(compose: Compose, nam
     assert services[name]["pids_limit"] > 0
     assert services[name]["user"].split(":")[0] != "0"
     assert {port["host_ip"] for port in services[name]["ports"]} == {"127.0.0.1"}
+
+
+def test_an_image_with_the_extra_makes_traces(compose: Compose) -> None:
+    name = f"{compose.environment['COMPOSE_PROJECT_NAME']}-tracing"
+    extras = ["--build-arg", "EXTRAS=service,tracing"]
+    built = subprocess.run(
+        ["docker", "build", "--quiet", "--target", "service", *extras, "--tag", name, "."],  # noqa: S607 - docker is found on the PATH
+        cwd=compose.folder,
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+    assert built.returncode == 0, built.stderr
+    try:
+        done = docker("run", "--rm", name, "python", "-c", "import service.telemetry.spans")
+        assert done.returncode == 0, done.stderr
+    finally:
+        docker("image", "rm", name)
