@@ -254,7 +254,9 @@ class _Answer:
             return
         if self._predictor is not None:
             trace.model = self._entry.name, self._entry.version
-        name, attributes = http_span("POST", path, self._route, status)
+        tracing = self._observer.tracing
+        scheme = tracing.scheme if tracing else "http"
+        name, attributes = http_span(scheme, "POST", path, self._route, status)
         trace.end(name, attributes, status, request_id, self._error)
 
     def _request_id(self) -> str:

@@ -107,7 +107,7 @@ class Observation:
         self._observer.record(method, path, route, status, request_id, seconds, error, trace)
         if trace is not None:
             structlog.contextvars.unbind_contextvars("trace_id")
-            name, attributes = http_span(method, path, route, status)
+            name, attributes = http_span(scope["scheme"], method, path, route, status)
             trace.end(name, attributes, status, request_id, error)
 
     def _request_id(self, scope: Scope) -> str:

@@ -12,10 +12,11 @@ Span = tuple[str, Mapping[str, str | int]]
 """A name and attributes."""
 
 
-def http_span(method: str, path: str, route: str, status: int) -> Span:
+def http_span(scheme: str, method: str, path: str, route: str, status: int) -> Span:
     """Return what a request over HTTP is called.
 
     Args:
+        scheme: "http", or "https" where the server itself speaks TLS.
         method: one that the server knows.
         path: as it was asked for.
         route: the template of the path.
@@ -26,6 +27,7 @@ def http_span(method: str, path: str, route: str, status: int) -> Span:
         "http.response.status_code": status,
         "http.route": route,
         "url.path": path,
+        "url.scheme": scheme,
     }
 
 

@@ -51,9 +51,11 @@ class Tracing:
         url: of the collector, with its path.
         ratio: of the traces that begin here, how many are sent; of the others whoever began
             them has decided.
+        scheme: of the URLs of requests that come to the port of HTTP.
     """
 
-    def __init__(self, url: str, ratio: float) -> None:
+    def __init__(self, url: str, ratio: float, scheme: str) -> None:
+        self.scheme = scheme
         self._url = url
         self._sampler = ParentBased(TraceIdRatioBased(ratio))
         self._provider: TracerProvider | None = None

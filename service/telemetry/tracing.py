@@ -27,4 +27,5 @@ def tracing_of(settings: Settings) -> "Tracing | None":
             f"FOLDSERVE_TRACES_URL is set and {error.name} is not installed:"
             " pip install 'foldserve[service,tracing]'"
         ) from None
-    return Tracing(settings.traces_url, settings.traces_ratio)
+    scheme = "http" if settings.tls_certificate is None else "https"
+    return Tracing(settings.traces_url, settings.traces_ratio, scheme)

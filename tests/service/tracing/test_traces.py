@@ -4,10 +4,12 @@ import http.client
 import json
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ import numpy as np
 import pytest
 
 from service.rpc.messages import SERVICE, protocol
-from tests.service import keys, zoo
+from tests.service import certificates, keys, zoo
 from tests.service.pictures import grey
 from tests.service.rpc.clients import request
 from tests.service.servers import PATIENCE_S, Server, refused, server
@@ -46,12 +48,17 @@ def infer(
     model: str = "doubler",
     body: Any = BODY,
     headers: Mapping[str, str] | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> httpx.Response:
     """Ask in one piece, as the lane in place wants it; a client's library sends two."""
     path, written = f"/v2/models/{model}/infer", json.dumps(body).encode()
     stated = {"Host": "localhost", "Content-Length": str(len(written)), **(headers or {})}
     lines = [f"POST {path} HTTP/1.1", *(f"{name}: {value}" for name, value in stated.items())]
-    with socket.create_connection(("127.0.0.1", running.port), PATIENCE_S) as client:
+    with ExitStack() as opened:
+        plain = socket.create_connection(("127.0.0.1", running.port), PATIENCE_S)
+        client = opened.enter_context(plain)
+        if tls is not None:
+            client = opened.enter_context(tls.wrap_socket(plain, server_hostname="localhost"))
         client.sendall("\r\n".join([*lines, "", ""]).encode() + written)
         answer = http.client.HTTPResponse(client)
         answer.begin()
@@ -78,6 +85,7 @@ def test_a_request_is_a_span_with_one_for_each_stage_in_the_clients_trace(
         "http.response.status_code": 200,
         "http.route": "/v2/models/{name}/infer",
         "url.path": "/v2/models/doubler/infer",
+        "url.scheme": "http",
         "foldserve.request_id": "mine",
         "foldserve.model.name": "doubler",
         "foldserve.model.version": "12",
@@ -184,6 +192,16 @@ def test_what_a_client_does_not_want_is_not_sent(models: Path, collector: Collec
     root = the(collector.roots)
     assert root.attributes["foldserve.request_id"] == "new"
     assert root.parent == ""
+
+
+def test_a_request_over_tls_says_so(models: Path, collector: Collector, tmp_path: Path) -> None:
+    given = certificates.files(tmp_path)
+    tls = certificates.client(given.authority)
+    with server(models, TRACES_URL=collector.url, **given.choices()) as running:
+        infer(running, tls=tls)  # in place
+        httpx.post(f"{running.url}/models/brightness/predict", content=grey(0), verify=tls)
+        assert running.stop() == 0
+    assert [root.attributes["url.scheme"] for root in collector.roots] == ["https", "https"]
 
 
 def test_who_may_not_ask_makes_no_trace(models: Path, collector: Collector) -> None:
