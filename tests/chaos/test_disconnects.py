@@ -151,8 +151,8 @@ async def test_a_server_that_keeps_a_descriptor_of_each_client_is_found_out(
         gone = leavers(running.port, running.grpc, seed=1)
         before = await settled(running, SOON_S)
         await gone.leave(FEW, CLIENTS)
-        (found,) = await left_behind(running, before, SOON_S)
-        assert "descriptors" in found
+        found = await left_behind(running, before, SOON_S)
+    assert any("descriptors" in each for each in found)
 
 
 @asynccontextmanager

@@ -137,8 +137,7 @@ async def test_a_server_that_keeps_some_bytes_of_each_request_is_found_out(root:
     with leaking_server("bytes", root, WORKERS=2, GRPC_PORT=0, LOG_LEVEL="error") as running:
         heard(running)
         outcome = await soaked(running, (*GOOD, *BAD), FEW, 3 * FEW)
-    (fault,) = outcome.faults()
-    assert fault.startswith("memory is 1.")
+    assert any(fault.startswith("memory is 1.") for fault in outcome.faults())
 
 
 async def test_a_wrong_answer_is_found_out(root: Path) -> None:
