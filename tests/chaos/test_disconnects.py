@@ -81,11 +81,11 @@ def leavers(port: int, address: str, seed: int) -> Leavers:
     visits = [Visit(port, each, LONGEST_S) for each in requests]
     visits.append(Visit(int(address.rpartition(":")[2]), PREFACE, LONGEST_S))
     inputs = {"m": (1, 3), "mill": (1, MILL), "slow": (1, SLOW), "expander": (1, 1)}
-    calls = [
+    called = [
         Calling(address, model, np.ones(shape, np.float32), LONGEST_S)
         for model, shape in inputs.items()
     ]
-    return Leavers(visits, calls, seed)
+    return Leavers(visits, called, seed)
 
 
 async def test_clients_that_go_at_any_point_leave_nothing_in_the_server(
@@ -104,7 +104,7 @@ async def test_clients_that_go_at_any_point_leave_nothing_in_the_server(
             await asyncio.gather(gone.leave(TIMES, CLIENTS), mates.ask(MATES))
         assert await left_behind(running, before, PATIENCE_S) == []
         told = await metrics(running)
-        given_up = [route for route in ROUTES if told[CLOSED.format(route)]]
+        given_up = [route for route in ROUTES if told.get(CLOSED.format(route))]
         assert running.workers == workers
         assert running.stop() == 0
     assert mates.heard.wrong == []
@@ -129,7 +129,6 @@ async def test_clients_that_go_at_any_point_leave_nothing_in_the_server(
 async def waiting_rows(running: Server) -> AsyncIterator[list[float]]:
     """Look again and again how many rows wait."""
     found: list[float] = []
-
     over = asyncio.Event()
 
     async def look() -> None:
