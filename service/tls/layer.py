@@ -150,27 +150,31 @@ class TlsLayer(asyncio.Protocol, asyncio.Transport):
             self._above.connection_made(self)
 
     def _read(self, above: asyncio.Protocol) -> None:
-        pieces = []
-        ended = False
         try:
-            while self._incoming.pending or self._tls.pending():
-                piece = self._tls.read(_RECORD_BYTES)
-                if not piece:
-                    ended = True
-                    break
-                pieces.append(piece)
-        except ssl.SSLWantReadError:
-            pass
+            text, has_ended = self._decrypted()
         except ssl.SSLError:
             self._flush()  # the alert
             self._transport.abort()
             return
         if self._outgoing.pending:  # the answer to what is no text, such as new keys
             self._flush()
-        if pieces:
-            above.data_received(b"".join(pieces))
-        if ended and not above.eof_received():
+        if self._transport.is_closing():  # by the protocol above, when it was told to begin
+            return
+        if text:
+            above.data_received(text)
+        if has_ended and not above.eof_received():
             self.close()
+
+    def _decrypted(self) -> tuple[bytes, bool]:
+        """Return all that has come, and whether the client says that it is all."""
+        pieces: list[bytes] = []
+        with suppress(ssl.SSLWantReadError):  # the rest of a record is to come
+            while self._incoming.pending or self._tls.pending():
+                piece = self._tls.read(_RECORD_BYTES)
+                if not piece:
+                    return b"".join(pieces), True
+                pieces.append(piece)
+        return b"".join(pieces), False
 
     def _say_all(self) -> None:
         """Tell the client that this was all, so that it takes no other end for it."""

@@ -205,6 +205,13 @@ def test_who_never_shakes_hands_holds_a_connection_no_longer_than_an_idle_one(
         assert running.stop() == 0
 
 
+def test_who_is_silent_on_the_port_of_grpc_is_ended_too(models: Path, given: Files) -> None:
+    with server(models, **given.choices(IDLE_TIMEOUT_S=1, GRPC_PORT=0)) as running:
+        host, _, port = running.grpc.rpartition(":")
+        with socket.create_connection((host, int(port)), PATIENCE_S) as silent:
+            assert end(silent) == b""
+
+
 def test_failed_handshakes_leave_nothing_behind(models: Path, given: Files) -> None:
     with server(models, **given.choices(LOG_LEVEL="error")) as running:
         get(running, "/v2/health/ready", client(given.authority))
