@@ -59,9 +59,9 @@ class SecuredConnection(TlsLayer):
             plain.connection_made(transport)
         elif len(self._connections) >= self._settings.max_connections:
             # To tell why would take a handshake, and it is work that there is too much of.
+            error = TooManyConnections("the server has no connection free")
             request_id = self._observer.request_id(None)
-            status = TooManyConnections.status
-            self._observer.record("-", "", "unmatched", status, request_id, 0.0)
+            self._observer.record("-", "", "unmatched", error.status, request_id, 0.0, error)
             transport.close()
         else:
             self._connections.add(self)

@@ -195,7 +195,7 @@ async def test_the_greeting_says_what_tls_needs(
     await service.start()
     lines = list(greeting(service, ("127.0.0.1", 8000)))
     await service.close()
-    assert lines[0] == "Foldserve is ready: https://127.0.0.1:8000/docs"
+    assert lines[0] == "Foldserve is ready: https://127.0.0.1:8000/"
     assert lines[1].startswith(f"Try: curl {options} --data-binary @")
     assert lines[2:] == ["gRPC over TLS: 127.0.0.1:9000", "Control: http://127.0.0.1:9001"]
 
