@@ -12,7 +12,6 @@ from types import MappingProxyType
 # Before the import: it writes past our logs, and what fails is raised as well.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # noqa: TID251 -- set, not read
 
-from grpc import aio  # type: ignore[import-untyped]  # the wheel has no types
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_grpc
 
@@ -29,6 +28,7 @@ from service.rpc.management import ManagementMethods
 from service.rpc.messages import SERVICE, protocol
 from service.rpc.methods import Methods
 from service.rpc.streams import Reflection, Streams
+from service.rpc.unknown_methods import make_server
 from service.telemetry.observation import Observer
 from service.tls.rotation import Rotation
 
@@ -108,7 +108,7 @@ class RpcServer:
             "grpc.max_connection_idle_ms": round(settings.idle_timeout_s * 1000),
             "grpc.max_allowed_incoming_connections": settings.max_connections,
         }
-        self._server = aio.server(
+        self._server = make_server(
             interceptors=() if guard is None else (Access(guard, observer, methods),),
             options=tuple(options.items()),
             maximum_concurrent_rpcs=settings.max_queue_size + _CALLS_BESIDE_QUEUE,

@@ -48,7 +48,13 @@ def configure_logs(
     warnings.filterwarnings("ignore", module=r"PIL\.")
     logging.getLogger("PIL").setLevel(logging.WARNING)
     logging.captureWarnings(True)  # of others, which are lines like any other
+    logging.getLogger("grpc._cython.cygrpc").addFilter(_quotes_no_client)
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
+
+
+def _quotes_no_client(record: logging.LogRecord) -> bool:
+    """Whether a line of gRPC is not of bytes that came where text should be, with a traceback."""
+    return not record.getMessage().startswith("Invalid encoding on")
 
 
 def _naming(worker: int) -> Any:

@@ -16,12 +16,14 @@ from grpc_reflection.v1alpha import (
     reflection_pb2_grpc,
 )
 
+from service.access.loopback import LOOPBACK
 from service.app import create_app
 from service.errors import StartError
 from service.rpc.messages import SERVICE
 from tests.service.apps import service_of, settings
 from tests.service.fakes import PATIENCE_S, FakeModel
 from tests.service.rpc.clients import Client, arrays, failure, request, serving
+from tests.service.rpc.frames import connection
 from tests.service.servers import taken_port
 
 pytestmark = pytest.mark.anyio
@@ -230,3 +232,36 @@ async def test_a_message_may_be_larger_than_grpc_takes_by_itself(models: Path) -
         StatusCode.INVALID_ARGUMENT,
         "the request has 1048576 rows, a run takes 32",
     )
+
+
+async def said(port: int, sent: bytes) -> bytes:
+    """What comes back over a connection of its own until the server ends it."""
+    reader, writer = await asyncio.open_connection(LOOPBACK, port)
+    writer.write(sent)
+    writer.write_eof()
+    async with asyncio.timeout(PATIENCE_S):
+        found = await reader.read()
+    writer.close()
+    return found
+
+
+async def test_a_path_that_is_no_text_ends_no_server_and_no_call(models: Path) -> None:
+    """The library's own loop ends of it."""
+    model = FakeModel(held=True)
+    async with serving(models, opens(model), warm_up=False) as rpc:
+        running = asyncio.ensure_future(rpc.infer("doubler", {"x": X}))
+        assert await asyncio.to_thread(model.began.acquire, timeout=PATIENCE_S)
+        port = service_of(rpc.app).settings.grpc_port
+        assert port is not None
+        for path in (b"/\xff/", b"\xff" * 100, b"", b"/"):
+            assert await said(port, connection(path, b""))
+            assert (await rpc.ask("ServerLive")).live
+        model.go.set()
+        assert arrays(await running) == {"y": [[2, 4, 6]]}
+
+
+@pytest.mark.parametrize("path", ["/inference.GRPCInferenceService/Unknown", "/other/Method", "/x"])
+async def test_a_method_that_is_not_there_is_unimplemented(rpc: Client, path: str) -> None:
+    with pytest.raises(AioRpcError) as caught:
+        await rpc.channel.unary_unary(path)(b"")
+    assert failure(caught) == (StatusCode.UNIMPLEMENTED, "Method not found!")

@@ -59,11 +59,15 @@ def test_what_is_less_severe_than_the_level_is_not_written(
     logging.getLogger("uvicorn.error").info("quiet")
     logging.getLogger("python_multipart.multipart").warning("a client's words")
     logging.getLogger("PIL.TiffImagePlugin").info("a picture's words")
+    grpc = logging.getLogger("grpc._cython.cygrpc")
+    grpc.error("Invalid encoding on %s", b"a client's words")
+    grpc.error("something else")
     structlog.get_logger().warning("loud")
     logged = capsys.readouterr().err
     assert "loud" in logged
     assert "quiet" not in logged
     assert "words" not in logged
+    assert "something else" in logged
 
 
 @pytest.mark.filterwarnings("default::RuntimeWarning")
