@@ -68,9 +68,11 @@ test: lint $(VENV)/.clients $(VENV)/.node  ## everything that must be green, the
 chaos: $(VENV)/.all $(VENV)/.clients  ## the tests of README's promises in their long form
 	CHAOS=long $(BIN)/pytest tests/chaos tests/security tests/docker/test_rolling_restart.py
 
-# What a search finds is kept in the folder that the failure names, to go into tests/security/fuzz/corpus.
+# A search with the same seed tries the same inputs; the line that make prints has it. What a search
+# finds is kept in the folder that the failure names, to go into tests/security/fuzz/corpus.
 fuzz: $(VENV)/.all $(VENV)/.clients  ## search for inputs that break the service, SECONDS=60 each way
-	FUZZ_SECONDS=$(or $(SECONDS),60) FUZZ_SEED=$(or $(SEED),$$RANDOM) $(BIN)/pytest -s tests/security/fuzz
+	FUZZ_SECONDS=$(or $(SECONDS),60) FUZZ_SEED=$(or $(SEED),$(strip $(shell od -An -N4 -tu4 /dev/urandom))) \
+	  $(BIN)/pytest -s tests/security/fuzz
 
 screenshots: $(VENV)/.all  ## take the pictures of the page anew, for docs/pictures
 	PICTURES=docs/pictures $(BIN)/pytest tests/browser/test_pictures.py

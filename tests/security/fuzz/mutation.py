@@ -34,10 +34,21 @@ def mutations(seeds: Sequence[bytes], seed: int) -> Iterator[bytes]:
     """
     chance = random.Random(seed)  # noqa: S311 -- no secret
     while True:
-        data = bytearray(chance.choice(seeds))
-        for _ in range(chance.randint(1, _MOST_STEPS)):
-            chance.choice(_STEPS)(chance, data, seeds)
-        yield bytes(data)
+        yield damaged(chance, chance.choice(seeds), seeds)
+
+
+def damaged(chance: random.Random, data: bytes, others: Sequence[bytes] = ()) -> bytes:
+    """Return a damaged form of some bytes.
+
+    Args:
+        chance: of the random numbers.
+        data: whole and right.
+        others: whose pieces may be put in.
+    """
+    found = bytearray(data)
+    for _ in range(chance.randint(1, _MOST_STEPS)):
+        chance.choice(_STEPS)(chance, found, others or (data,))
+    return bytes(found)
 
 
 def _place(chance: random.Random, data: bytearray) -> int:
