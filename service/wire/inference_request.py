@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import orjson
-
 from service.artifact.manifest import ImageInput
 from service.artifact.signature import Signature, Tensors
-from service.errors import InvalidJSON, InvalidRequest
+from service.errors import InvalidRequest
+from service.wire.json_body import read_json
 from service.wire.raw_request import decode_raw
 from service.wire.request_fields import (
     NamedObjects,
@@ -145,10 +144,7 @@ def read_length(body: bytes, header_length: int | None) -> int:
 
 
 def _document(text: bytes | memoryview) -> dict[str, Any]:
-    try:
-        return json_object("the request", orjson.loads(text))
-    except orjson.JSONDecodeError as error:
-        raise InvalidJSON(f"the body is not JSON: {error.msg} at byte {error.pos}") from None
+    return json_object("the request", read_json(text))
 
 
 def _request(

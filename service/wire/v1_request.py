@@ -11,11 +11,10 @@ import binascii
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
-import orjson
-
 from service.artifact.manifest import ImageInput
 from service.artifact.signature import Array, Signature, Tensors, TensorSpec
-from service.errors import InvalidJSON, InvalidRequest, InvalidTensor
+from service.errors import InvalidRequest, InvalidTensor
+from service.wire.json_body import read_json
 from service.wire.tensors import brief, decode_tensor
 
 _BYTES = "b64"
@@ -70,10 +69,7 @@ def read_v1_request(
 
 
 def _document(body: bytes) -> dict[str, Any]:
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise InvalidJSON(f"the body is not JSON: {error.msg} at byte {error.pos}") from None
+    document = read_json(body)
     if not isinstance(document, dict):
         raise InvalidRequest("the request must be a JSON object")
     if ("instances" in document) == ("inputs" in document):
