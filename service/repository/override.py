@@ -14,8 +14,14 @@ from service.errors import InvalidRequest
 from service.repository.names import VERSION
 from service.repository.policy import ALL, Policy, specific
 
-# A number of 32 bits in Triton's message.
-_MOST_LATEST = 2**32 - 1
+# As `policy` writes and reads it.
+_MOST_LATEST = 10**9 - 1
+
+# Characters: more than a model of hundreds of tensors has. Over HTTP the whole body has no more.
+_LONGEST = 2**16
+
+# They go to every worker, and into the answer if none of them is there.
+_MOST_VERSIONS = 100
 
 # As protobuf's readers of JSON take both.
 _POLICY = ("version_policy", "versionPolicy")
@@ -43,6 +49,8 @@ def policy_of(text: object, served: Mapping[str, Any]) -> Policy | None:
 
 
 def _config(text: object) -> dict[str, Any]:
+    if isinstance(text, str) and len(text) > _LONGEST:
+        raise _wrong(f" is longer than {_LONGEST} characters")
     try:
         # The reader of the request itself: half a surrogate, which no answer could quote, is no
         # text to it.
@@ -81,7 +89,9 @@ def _latest(choices: dict[str, Any]) -> Policy:
 def _specific(choices: dict[str, Any]) -> Policy:
     versions = choices.pop("versions", None)
     # Protobuf writes 64 bits as strings.
-    if not isinstance(versions, list) or not versions or choices or not all(map(_named, versions)):
+    if not isinstance(versions, list) or not 0 < len(versions) <= _MOST_VERSIONS:
+        raise _wrong(f".version_policy.specific.versions must be a list of 1 to {_MOST_VERSIONS}")
+    if choices or not all(map(_named, versions)):
         raise _wrong(".version_policy.specific.versions must be versions such as [1, 2]")
     return specific(map(str, versions))
 

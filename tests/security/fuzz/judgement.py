@@ -23,10 +23,14 @@ _INTENDED_FAILURES = (
     b"holds NaN or infinity",
     b"the model failed on this input",
     b"are not finite",
+    b"there is no version",  # among those of a load
 )
 
 NOBODY = b"nobody takes connections"
 """What stands in the place of an answer of a server that is gone."""
+
+# Bytes of an error, with its head: somebody reads it.
+_LONGEST_ERROR = 4000
 
 # No answer tells where the server lies and what it is made of.
 _PRIVATE = (b"Traceback (most", b"site-packages", b"/lib/python", b"onnxruntime/core")
@@ -79,7 +83,7 @@ class Search:
         self.answers[code or "-"] += 1
         told = details.encode("utf-8", "replace")
         failed = code == "INTERNAL" and any(reason in told for reason in _INTENDED_FAILURES)
-        if not (code in _CODES or failed) or _tells(told):
+        if not (code in _CODES or failed) or _tells(told) or len(told) > _LONGEST_ERROR:
             self.blame(sent, f"{code}: {details}".encode("utf-8", "replace"))
 
     def blame(self, sent: bytes, why: bytes) -> None:
@@ -102,6 +106,8 @@ def alarms(lines: list[str]) -> list[str]:
 def _is_intended(answer: bytes) -> bool:
     found = _STATUS.match(answer)
     if found is None or _tells(answer):
+        return False
+    if found[1] >= b"400" and len(answer) > _LONGEST_ERROR:
         return False
     failed = found[1] == b"500" and any(reason in answer for reason in _INTENDED_FAILURES)
     return int(found[1]) in _STATUSES or failed

@@ -20,6 +20,7 @@ from service.artifact.signature import Signature, TensorSpec
 from service.errors import FoldserveError
 from service.images.preprocessing import image_tensor, small_image_tensor
 from service.repository.override import policy_of
+from service.repository.policy import read_policy
 from service.rpc.fields import MOST_PARTS, check_parts
 from service.rpc.messages import protocol
 from service.rpc.reading import read_infer
@@ -236,7 +237,12 @@ def policies(data: bytes) -> bool:
     """The configuration that comes with a load."""
     text = data.decode("utf-8", "replace")
     served = {"name": "m", "max_batch_size": 32, "version_policy": {"all": {}}}
-    return _outcome(lambda: policy_of(text, served))[0] is None
+
+    def read() -> None:
+        found = policy_of(text, served)
+        assert found is None or read_policy(str(found)) == found, "on the way to other workers"
+
+    return _outcome(read)[0] is None
 
 
 READERS: Mapping[str, Callable[[bytes], bool]] = {

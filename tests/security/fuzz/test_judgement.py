@@ -50,6 +50,7 @@ def test_what_is_intended_is_no_find(answer: bytes) -> None:
         FAILED % b"an unexpected error; the log has it under the request id",
         ANSWER % 200 + ANSWER % 500,
         ANSWER % 501,
+        ANSWER % 400 + b"x" * 4000,
         ANSWER % 400 + b"Traceback (most recent call last):",
         ANSWER % 200 + b"/usr/lib/python3.11/json",
         NOBODY,
@@ -72,6 +73,7 @@ def test_what_is_not_is_one(answer: bytes | None) -> None:
         ("UNKNOWN", "Unexpected <class 'KeyError'>", 1),
         ("UNIMPLEMENTED", "", 1),
         ("INVALID_ARGUMENT", "in site-packages", 1),
+        ("INVALID_ARGUMENT", "x" * 5000, 1),
         (None, "no end", 1),
     ],
 )

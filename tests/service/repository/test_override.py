@@ -7,6 +7,7 @@ import pytest
 
 from service.errors import InvalidRequest
 from service.repository.override import policy_of
+from service.repository.policy import read_policy
 
 SERVED = {"name": "m", "max_batch_size": 32, "version_policy": {"all": {}}}
 
@@ -19,13 +20,16 @@ SERVED = {"name": "m", "max_batch_size": 32, "version_policy": {"all": {}}}
         ({"latest": {"num_versions": 0}}, "latest:1"),
         ({"latest": {"num_versions": 3}}, "latest:3"),
         ({"latest": {"numVersions": 3}}, "latest:3"),
+        ({"latest": {"num_versions": 999_999_999}}, "latest:999999999"),
         ({"specific": {"versions": [10, 9, 9]}}, "9,10"),
         ({"specific": {"versions": ["1", "2"]}}, "1,2"),
     ],
 )
 @pytest.mark.parametrize("member", ["version_policy", "versionPolicy"])
 def test_a_policy_is_read(member: str, stated: Any, expected: str) -> None:
-    assert str(policy_of(json.dumps({member: stated}), SERVED)) == expected
+    found = policy_of(json.dumps({member: stated}), SERVED)
+    assert str(found) == expected
+    assert read_policy(expected) == found  # as it goes to the other workers
 
 
 def test_what_is_so_already_may_be_said_and_no_policy_is_none() -> None:
@@ -40,7 +44,7 @@ def test_what_is_so_already_may_be_said_and_no_policy_is_none() -> None:
         ({}, " must be a JSON object as a string"),
         ("[]", " must be a JSON object as a string"),
         ("{", " is not JSON"),
-        ("[" * 100_000, " is not JSON"),
+        ("[" * 10_000, " is not JSON"),
         (r'{"\ud800": 1}', " is not JSON"),
         ('{"max_batch_size": NaN}', " is not JSON"),
         ('{"name": "other"}', ".name cannot be set"),
@@ -62,10 +66,16 @@ def test_what_is_so_already_may_be_said_and_no_policy_is_none() -> None:
             '{"version_policy": {"latest": {"num_versions": 1, "numVersions": 2}}}',
             ".version_policy.latest.",
         ),
+        ('{"version_policy": {"latest": {"num_versions": 1000000000}}}', ".version_policy.latest."),
         ('{"version_policy": {"latest": {"n": 1}}}', ".version_policy.latest."),
         ('{"version_policy": {"specific": {}}}', ".version_policy.specific."),
         ('{"version_policy": {"specific": {"versions": []}}}', ".version_policy.specific."),
         ('{"version_policy": {"specific": {"versions": [0]}}}', ".version_policy.specific."),
+        (
+            '{"version_policy": {"specific": {"versions": [' + "1," * 100 + "1]}}}",
+            ".version_policy.specific.versions must be a list of 1 to 100",
+        ),
+        ('{"name": "m"' + " " * 70_000 + "}", " is longer than 65536 characters"),
         ('{"version_policy": {"specific": {"versions": [true]}}}', ".version_policy.specific."),
         ('{"version_policy": {"specific": {"versions": ["../1"]}}}', ".version_policy.specific."),
         ('{"version_policy": {"all": {}}, "versionPolicy": {"all": {}}}', " has two"),
