@@ -93,7 +93,7 @@ async def send_all(
     """
 
     async def one(data: bytes) -> bool:
-        answer = await _send(port, data, patience_s)
+        answer = await ask(port, data, patience_s)
         take(search, data, answer)
         if not answer and not alive():
             search.blame(data, b"a worker died meanwhile")
@@ -126,7 +126,7 @@ async def share(
             group.create_task(client())
 
 
-async def _send(port: int, data: bytes, patience_s: float) -> bytes | None:
+async def ask(port: int, data: bytes, patience_s: float = PATIENCE_S) -> bytes | None:
     """Return everything that came back; None if the server did not end the connection."""
     writer = None
     pieces: list[bytes] = []
