@@ -17,7 +17,7 @@ from service.api.multipart import file_part, is_multipart
 from service.artifact.agreement import check_manifest
 from service.artifact.manifest import ImageInput, read_manifest
 from service.artifact.signature import Signature, TensorSpec
-from service.errors import FoldserveError
+from service.errors import ModelLoadError, ServiceError
 from service.images.preprocessing import image_tensor, small_image_tensor
 from service.repository.override import policy_of
 from service.repository.policy import read_policy
@@ -245,18 +245,6 @@ def policies(data: bytes) -> bool:
     return _outcome(read)[0] is None
 
 
-READERS: Mapping[str, Callable[[bytes], bool]] = {
-    "infer": infer,
-    "v1": v1,
-    "rpc": rpc,
-    "multipart": multipart,
-    "encodings": encodings,
-    "images": images,
-    "manifests": manifests,
-    "policies": policies,
-}
-
-
 def _head(data: bytes) -> tuple[str, bytes | None, bytes]:
     """Return a name, a header's value and the body behind them."""
     head, _, body = data.partition(b"\n")
@@ -268,7 +256,7 @@ def _outcome(read: Callable[[], Any]) -> tuple[type[Exception] | None, Any]:
     """Return what is read, or the error that a client is told, which can be told."""
     try:
         return None, read()
-    except FoldserveError as error:
+    except (ServiceError, ModelLoadError) as error:
         text = str(error)
         assert text.encode()  # it can be sent
         assert len(text) < _LONGEST_ERROR, text[:100]
@@ -285,13 +273,9 @@ def _plain(request: InferenceRequest) -> Any:
     }
     timeout = request.timeout_s
     assert timeout is None or timeout > 0
-    return _rest(request), tensors
+    images = None if request.images is None else [bytes(each) for each in request.images]
+    return request.id, images, list(request.outputs), timeout, tensors
 
 
 def _bytes(array: Any) -> Any:
     return array.tolist() if array.dtype == object else array.tobytes()
-
-
-def _rest(request: InferenceRequest) -> Any:
-    images = None if request.images is None else [bytes(each) for each in request.images]
-    return request.id, images, list(request.outputs), request.timeout_s
