@@ -60,6 +60,9 @@ class Decoder:
             timer.cancel()
             call.drop()
             self._pending.discard(call)
+            # An error knows this frame: if the frame knew it too, both would keep the body, and
+            # what was made of it, until the collector comes.
+            del answer
 
     def close(self) -> None:
         """Fail what is not decoded; what is in work is let finish."""
@@ -82,10 +85,13 @@ class Decoder:
 
 
 class _Call(Generic[Decoded]):
-    """One body on its way; once it is dropped, what is left of it in the queue holds no body."""
+    """One body on its way; once it is dropped, what is left of it in the queue holds no body.
+
+    Nor does it hold the answer then: an error in it knows, by its traceback, the thread's call.
+    """
 
     def __init__(self, work: Callable[[], Decoded], answer: "asyncio.Future[Decoded]") -> None:
-        self.answer = answer
+        self._answer: asyncio.Future[Decoded] | None = answer
         self._work: Callable[[], Decoded] | None = work
 
     def run(self) -> Outcome[Decoded]:
@@ -97,24 +103,22 @@ class _Call(Generic[Decoded]):
 
     def done(self, outcome: Outcome[Decoded]) -> None:
         """Answer, unless the call was given up meanwhile."""
-        if self.answer.done():
-            return
         if outcome.error is not None:
-            self.answer.set_exception(outcome.error)
-        else:
-            self.answer.set_result(outcome.results[0])
+            self.fail(outcome.error)
+        elif self._answer is not None and not self._answer.done():
+            self._answer.set_result(outcome.results[0])
 
     def expire(self) -> None:
         self.fail(DeadlineExceeded("the body was not decoded in time"))
 
     def fail(self, error: Exception) -> None:
-        self.drop()
-        if not self.answer.done():
-            self.answer.set_exception(error)
+        self._work = None
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(error)
 
     def drop(self) -> None:
-        """Never begin, if it has not begun."""
-        self._work = None
+        """Never begin, if it has not begun, and answer nobody."""
+        self._work = self._answer = None
 
 
 def _seconds_until(deadline: float) -> float:

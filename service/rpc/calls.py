@@ -104,30 +104,37 @@ def handler(
     """
     is_traced = name == _INFERENCE
 
+    async def answer(context: Any, call: Call) -> bytes:
+        body = await _read(context, patience_s)
+        with calls:
+            message = await method(_parse(request, body), call)
+        answer: bytes = message.SerializeToString()
+        return answer
+
     async def serve(_messages: Any, context: Any) -> bytes:
         began = time.perf_counter()
         call = Call(context, observer.request_id(_metadata(context, REQUEST_ID)))
         if is_traced and observer.tracing is not None:
             call.begin_trace(observer.tracing)
-        status, ours = _CLIENT_CLOSED_REQUEST, None
+        status, answered, ours, failure = _CLIENT_CLOSED_REQUEST, b"", None, None
         try:
-            body = await _read(context, patience_s)
-            with calls:
-                message = await method(_parse(request, body), call)
-            answer: bytes = message.SerializeToString()
-            context.set_trailing_metadata(call.trailing_metadata())
+            answered = await answer(context, call)
             status = _OK
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 -- it is told, or it is logged
             ours = _ours(error, call.request_id)
-            status = ours.status
-            await context.abort(status_code(type(ours)), str(ours), call.trailing_metadata())
-            raise  # for the types: abort does
+            status, *failure = ours.status, status_code(type(ours)), str(ours)
         finally:
             seconds = time.perf_counter() - began
             route = f"grpc {name}"
             observer.record("grpc", name, route, status, call.request_id, seconds, ours, call.trace)
             call.end_trace(f"{SERVICE}/{name}", status, ours)
-        return answer
+            ours = None  # it knows the message, as below
+        # Behind the error, which knows the message: gRPC keeps what was raised here, and with it
+        # everything that it knows, until the collector comes.
+        if failure is not None:
+            await context.abort(*failure, call.trailing_metadata())
+        context.set_trailing_metadata(call.trailing_metadata())
+        return answered
 
     # Bytes in and out: a message that cannot be read is told in our words, and counted.
     return grpc.stream_unary_rpc_method_handler(serve)

@@ -44,7 +44,8 @@ _PING_TIMEOUT_MS = 20_000
 _CLIENT_PING_INTERVAL_MS = 10_000
 
 # A connection is renewed after half an hour, which no unary call notices: clients spread anew
-# over the workers.
+# over the workers, and one that is idle does not stay for ever. gRPC's own bound of idleness would
+# close it at once, and a call that is just on its way would fail.
 _LONGEST_CONNECTION_MS = 1_800_000
 
 # Beside the calls that wait in a queue, those that look after the server, and the streams that do.
@@ -105,7 +106,6 @@ class RpcServer:
             "grpc.max_receive_message_length": settings.max_body_bytes,
             "grpc.max_connection_age_grace_ms": round(settings.request_timeout_s * 1000),
             "grpc.server_handshake_timeout_ms": round(settings.idle_timeout_s * 1000),
-            "grpc.max_connection_idle_ms": round(settings.idle_timeout_s * 1000),
             "grpc.max_allowed_incoming_connections": settings.max_connections,
         }
         self._server = make_server(
