@@ -140,6 +140,19 @@ def test_a_lock_that_cannot_be_read_is_not_replaced_by_a_build(tmp_path: Path) -
     assert names(tmp_path) == {"lock.json"}
 
 
+@pytest.mark.parametrize("name", ["lock.json", ".lock.json.pending"])
+def test_a_lock_of_absurd_size_is_not_read(tmp_path: Path, name: str) -> None:
+    """Nor one that goes on without end, as a device does."""
+    (tmp_path / name).write_bytes(b" " * (4 * 2**20 + 1))
+    with pytest.raises(ArtifactError, match="cannot be read"):
+        lock.put(Place(tmp_path, "a", 1), b"data")
+    assert not (tmp_path / "a").exists()
+    (tmp_path / name).unlink()
+    (tmp_path / name).symlink_to("/dev/zero")
+    with pytest.raises(ArtifactError, match="cannot be read"):
+        lock.put(Place(tmp_path, "a", 1), b"data")
+
+
 def by_hand(repository: Path) -> Path:
     (repository / "a" / "1").mkdir(parents=True)
     (repository / "b" / "3").mkdir(parents=True)
