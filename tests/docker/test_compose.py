@@ -82,6 +82,18 @@ def test_the_service_runs_without_privileges(container: str) -> None:
     assert "NoNewPrivs:\t1" in status
 
 
+def test_the_engine_holds_the_service_to_what_the_file_says(container: str) -> None:
+    told = docker("inspect", "--format", "{{json .HostConfig}}", container).stdout
+    host = json.loads(told)
+    assert host["ReadonlyRootfs"] is True
+    assert host["Privileged"] is False
+    assert host["CapDrop"] == ["ALL"]
+    assert not host["CapAdd"]
+    assert "no-new-privileges:true" in host["SecurityOpt"]
+    assert 0 < host["Memory"] <= 4 * 2**30
+    assert 0 < host["PidsLimit"] <= 256
+
+
 @pytest.mark.parametrize("path", ["/file", "/opt/foldserve/file", "/models/file"])
 def test_nothing_but_tmp_can_be_written(container: str, path: str) -> None:
     refused = docker("exec", container, "python", "-c", f"open({path!r}, 'w')")
