@@ -1,6 +1,7 @@
 """`python -m benchmarks.faults`: servers of ONNX models under faults, side by side."""
 
 import sys
+from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Annotated
@@ -33,7 +34,9 @@ def main(
     ] = Effort.seconds,
     bursts: Annotated[int, typer.Option(min=1, help="Of requests that meet.")] = Effort.bursts,
     out: Annotated[Path, typer.Option(help="Where rows and tables go.")] = Path("runs/faults"),
-    add: Annotated[bool, typer.Option("--add", help="Keep the rows that are there.")] = False,
+    add: Annotated[
+        bool, typer.Option("--add", help="Go on behind the rows that are there.")
+    ] = False,
     peers: Annotated[Path, typer.Option(help="The peers' virtual environments.")] = Path("peers"),
     built: Annotated[Path, typer.Option(help="The model that is built.")] = Path(
         "runs/faults-models"
@@ -47,7 +50,8 @@ def main(
     names = _known(servers, BY_SUBJECT), _known(scenarios, SCENARIOS)
     effort = Effort(bursts, seconds, min(seconds, Effort.peak_s))
     head = machine.describe()
-    for row in _rows(*names, count, effort, peers, built):
+    done = Counter((row.server, row.scenario) for row in read(file))
+    for row in _rows(*names, count, done, effort, peers, built):
         append(file, [row])
         print(row, file=sys.stderr, flush=True)
     text = f"{head}\n\n{table.text(read(file))}"
@@ -56,13 +60,20 @@ def main(
 
 
 def _rows(
-    servers: list[str], scenarios: list[str], count: int, effort: Effort, peers: Path, built: Path
+    servers: list[str],
+    scenarios: list[str],
+    count: int,
+    done: Counter[tuple[str, str]],
+    effort: Effort,
+    peers: Path,
+    built: Path,
 ) -> Iterator[Row]:
     served = model.provide(built)
     inputs = samples(served)
-    for number in range(1, count + 1):
+    for turn in range(1, count + 1):
         for scenario in scenarios:
-            for name in _rotated(servers, number):
+            for name in _rotated(servers, turn):
+                number = turn + done[name, scenario]
                 server = BY_NAME[name]
                 try:
                     python = server.python(peers)

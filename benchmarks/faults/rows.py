@@ -18,6 +18,7 @@ class Row:
         scenario: Its name.
         failure: Why it was not played.
         counts: What the scenario found.
+        load: The machine's load average of a minute, before the server was started.
     """
 
     round: int
@@ -26,6 +27,7 @@ class Row:
     scenario: str
     failure: str | None = None
     counts: dict[str, Any] = field(default_factory=dict)
+    load: float = 0.0
 
 
 def append(file: Path, rows: Iterable[Row]) -> None:

@@ -1,9 +1,10 @@
 """A server's turn: it starts, is checked, meets one scenario, and ends."""
 
 import asyncio
+import os
 import tempfile
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.clients import get_request
@@ -29,7 +30,7 @@ SCENARIOS: Mapping[str, Callable[[Target], Coroutine[None, None, Counts]]] = {
 }
 # Of the requests, where it is not the overload's: longer than what is waited for in them.
 DEADLINE_S = 30.0
-PATIENCE_S = 20.0  # of the requests of a burst, which takes a second
+PATIENCE_S = 20.0  # of the requests of a burst, which takes a second or two
 FORM: Format = "json"  # the one that every server speaks
 
 
@@ -45,6 +46,7 @@ class Turn:
         samples: Inputs and right answers.
         scenario: Its name.
         effort: How much is done.
+        load: Of the machine, before.
     """
 
     number: int
@@ -54,6 +56,7 @@ class Turn:
     samples: Sequence[Sample]
     scenario: str
     effort: Effort
+    load: float = field(default_factory=lambda: os.getloadavg()[0])
 
     @property
     def server(self) -> Server:
@@ -64,14 +67,19 @@ class Turn:
     def row(self, counts: Counts | None = None, failure: str | None = None) -> Row:
         """A line of the result."""
         named = (self.number, self.subject.name, self.server.version, self.scenario)
-        return Row(*named, failure, dict(counts or {}))
+        return Row(*named, failure, dict(counts or {}), self.load)
 
 
 def take(turn: Turn) -> Row:
     """Give a server its turn."""
     if turn.scenario == "cancelled-grpc" and turn.subject.grpc is None:
         return turn.row(failure="no gRPC of its own with batches")
-    port = free_port()
+    row = _on(turn, free_port())
+    # A port next to one that was free may have been taken meanwhile, by a connection of anybody's.
+    return row if row.failure is None else _on(turn, free_port())
+
+
+def _on(turn: Turn, port: int) -> Row:
     with tempfile.TemporaryDirectory(prefix="s", ignore_cleanup_errors=True) as folder:
         scratch = Path(folder)
         server = turn.server

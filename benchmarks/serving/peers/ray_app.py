@@ -3,7 +3,7 @@
 https://docs.ray.io/en/latest/serve/advanced-guides/dyn-req-batch.html and, for throughput,
 https://docs.ray.io/en/latest/serve/advanced-guides/performance.html; the settings that it names are
 environment variables (`servers.py`). Deadline and bound:
-https://docs.ray.io/en/latest/serve/advanced-guides/advanced-autoscaling.html and
+https://docs.ray.io/en/latest/serve/configure-serve-deployment.html and
 https://docs.ray.io/en/latest/serve/http-guide.html.
 """
 
