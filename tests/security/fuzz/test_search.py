@@ -29,10 +29,12 @@ def test_damaged_bytes_are_taken_or_refused(
 ) -> None:
     names = [*(READERS if kinds == "readers" else MODELS)]
     seconds = SECONDS if SECONDS > SHORT_S else SHORT_SEARCH_S[kinds]
-    for told in searched(root, tmp_path, names, seconds):
-        print(told | {"found": len(told["found"])}, f"FUZZ_SEED={SEED}")  # noqa: T201 -- see `tell`
+    all_told = searched(root, tmp_path, names, seconds)
+    found = {CORPUS / told["name"]: told["found"] for told in all_told if told["found"]}
+    assert not found, f"to go there, found with FUZZ_SEED={SEED}"
+    for told in all_told:
+        print(told, f"FUZZ_SEED={SEED}")  # noqa: T201 -- see `tell`
         name = told["name"]
-        assert told["found"] == [], f"to go into {CORPUS / name}"
         assert told["tried"] > told["taken"] > 0  # some are not damaged where it matters
         assert told["grown_mebibytes"] < MOST_GROWTH_MEBIBYTES
         figure(f"Fuzzing of {name} in-process", inputs=told["tried"], crashed=0, hung=0, wrong=0)
