@@ -190,9 +190,11 @@ def packed() -> list[bytes]:
 
 
 def manifests() -> list[bytes]:
-    """Manifests of every format, the last with a vector."""
+    """Manifests of every format, the last two with a vector."""
     third = zoo.manifest_document(8, 8) | {"format_version": 3, "vector": _vector()}
-    documents = [zoo.manifest_document(8, 8), zoo.manifest_document_v1(), third]
+    fourth = third | {"format_version": 4, "reliability": _reliability()}
+    first = zoo.manifest_document_v1() | {"input": third["input"]}
+    documents = [first, zoo.manifest_document(8, 8), third, fourth]
     documents.append(zoo.manifest_document(8, 8, labels=None) | {"input": None, "output": None})
     return [json.dumps(each).encode() for each in documents]
 
@@ -206,6 +208,12 @@ def _vector() -> dict[str, Any]:
         ],
         "tolerance": {"cpu": 1e-4, "cuda": 1e-2},
     }
+
+
+def _reliability() -> dict[str, Any]:
+    bins = [{"confidence": 0.97, "accuracy": 0.99, "samples": 300}]
+    share = {"ece_before": 0.02, "ece": 0.01, "samples": 360, "split": "test", "bins": bins}
+    return {"temperature": 0.8, "fitted": True, **share}
 
 
 def policies() -> list[bytes]:
