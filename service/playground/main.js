@@ -6,7 +6,7 @@ import { byId, fill } from "./dom.js";
 import { askForKey, watchKey } from "./key.js";
 import { readModels, readSelection } from "./models.js";
 import { createPicker } from "./picker.js";
-import { problemView } from "./problem.js";
+import { Problem, problemView } from "./problem.js";
 import { watchPulse } from "./pulse.js";
 import { readRoute, writeRoute } from "./route.js";
 import { createServer } from "./server/server.js";
@@ -18,6 +18,9 @@ import { createTry } from "./try/try.js";
 
 /** @type {Record<View, string>} */
 const TITLES = { try: "Try", model: "Model", server: "Server" };
+
+// The pulse is not told of every problem; what may be over in a moment is tried again by itself.
+const AGAIN_MS = 2000;
 
 const picker = createPicker((model, version) => {
   location.hash = writeRoute({ ...route(), model, version });
@@ -78,6 +81,7 @@ async function select(wanted) {
     if (mine !== turn) return;
     fill(trouble, problemView(error));
     trouble.hidden = false;
+    if (error instanceof Problem && error.isPassing) setTimeout(() => mine === turn && select(wanted), AGAIN_MS);
   }
 }
 

@@ -27,7 +27,7 @@ const BY_CODE = {
   not_ready: "The server is starting or ending. This page goes on when it is ready.",
 };
 
-/** The same by status: the protocol's errors have no code. */
+/** The same by status, for what needs no words of its own. */
 const BY_STATUS = {
   0: "Is it still running? This page goes on by itself when the server answers again.",
   400: "Compare the request with the signature under Model, correct it, and send it again.",
@@ -53,7 +53,7 @@ export class Problem extends Error {
    * @param {number} status 0 if there was no answer
    * @param {string} title
    * @param {string} detail
-   * @param {{code?: string, requestId?: string | null, retryAfter?: number}} [more] retryAfter: seconds
+   * @param {{code?: string | null, requestId?: string | null, retryAfter?: number}} [more] retryAfter: seconds
    */
   constructor(status, title, detail, more = {}) {
     super(detail || title);
@@ -63,6 +63,11 @@ export class Problem extends Error {
     this.code = more.code ?? null;
     this.requestId = more.requestId ?? null;
     this.retryAfter = more.retryAfter ?? 0;
+  }
+
+  /** Whether it may be over in a moment. @returns {boolean} */
+  get isPassing() {
+    return [0, 429, 503].includes(this.status);
   }
 
   /** What to do. @returns {string} */
@@ -90,7 +95,7 @@ export function problemOf(response, text) {
   const title = told.title ?? `The server answered ${response.status}`;
   const detail = told.detail ?? told.error ?? text.slice(0, 300);
   return new Problem(response.status, String(title), String(detail), {
-    code: typeof told.code === "string" ? told.code : undefined,
+    code: response.headers.get("Foldserve-Error"), // the protocol's bodies have no room for it
     requestId: response.headers.get("X-Request-ID"),
     retryAfter: Number(response.headers.get("Retry-After")) || 0,
   });

@@ -192,6 +192,18 @@ def leaves(error: type[errors.ServiceError]) -> Iterator[type[errors.ServiceErro
         yield from leaves(child) if child.__subclasses__() else [child]
 
 
+def test_a_moment_without_an_answer_passes_by_itself(browser: Browser, served: Server) -> None:
+    visit = Visit(browser, served.url)
+    page = visit.page
+    page.route("**/models", lambda route: route.abort(), times=1)
+    visit.go("/#/try/digits")
+    expect(page.locator("#trouble")).to_contain_text("The server does not answer")
+    chosen(page, "digits")
+    expect(page.locator("#trouble")).to_be_hidden()
+    visit.check()
+    visit.context.close()
+
+
 @pytest.fixture(scope="module")
 def guarded(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     slow = entry("slow", "fs_slow", "predict", "requests_per_s = 2")

@@ -270,6 +270,7 @@ def test_what_the_protocol_refuses_is_said_with_what_to_do(visit: Open) -> None:
     problem = page.locator("#answer-body .problem")
     expect(problem).to_contain_text("The server answered 400")
     expect(problem).to_contain_text("Compare the request with the signature")
+    expect(problem).to_contain_text("400 · invalid_request · request ")
 
 
 def test_what_is_no_picture_is_refused_in_words(visit: Open, tmp_path: Path) -> None:
