@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from benchmarks.faults.roads import Ask
 from benchmarks.serving.samples import Sample
 
-BLOCKERS = 16  # 8 rows a worker, of some 20 ms each: the guests wait for 0.15 s
+# Of some 20 ms a row: though each of two workers may begin with a small batch, its next one is of
+# these alone, and the guests wait for at least 0.3 s.
+BLOCKERS = 64
 MATES = 16
-HEAD_START_S = 0.04  # of the blockers: their runs have begun, and are long from over
-# The slowest of the servers has taken in 32 requests by then, and the blockers are still at work.
-SETTLE_S = 0.08
+HEAD_START_S = 0.04  # of the blockers: all of them are there
+# The slowest of the servers has taken in the guests by then, and none of these is in a run.
+SETTLE_S = 0.12
 
 
 @dataclass

@@ -27,7 +27,7 @@ class Effort:
         peak_s: Seconds in which the capacity is measured, and before a worker dies.
     """
 
-    bursts: int = 8
+    bursts: int = 4
     seconds: float = 12.0
     peak_s: float = 4.0
 
