@@ -70,18 +70,27 @@ def _stop(error: Exception, status: int) -> None:
     sys.exit(status)
 
 
+def commands() -> typer.Typer:
+    """Return the commands."""
+    app = typer.Typer(
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        help="Train networks with batch normalization. CONFIG.toml alone is the command train.",
+    )
+    app.command("train")(_train)
+    app.command("study")(_study)
+    return app
+
+
 def main() -> None:
     """Run the command; the entry point of ``foldserve-train``.
 
     A first word that is no command is a configuration to train: ``foldserve-train CONFIG.toml``.
     """
-    app = typer.Typer(no_args_is_help=True, help="Train networks with batch normalization.")
-    app.command("train")(_train)
-    app.command("study")(_study)
     arguments = sys.argv[1:]
     if arguments and arguments[0] not in _FIRST_WORDS:
         arguments.insert(0, "train")
-    app(arguments)
+    commands()(arguments, prog_name="foldserve-train")
 
 
 if __name__ == "__main__":
