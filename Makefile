@@ -14,7 +14,7 @@ NODE := $(VENV)/node
 TOOLS := $(VENV)/tools
 
 .DEFAULT_GOAL := help
-.PHONY: help serve install test lint chaos fuzz screenshots audit sbom format model proto lock clean
+.PHONY: help serve install test quick profile docs lint chaos fuzz screenshots audit sbom format model proto lock clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,18 @@ lint: $(VENV)/.all  ## format check, lint, types, import directions
 
 test: lint $(VENV)/.clients $(VENV)/.node  ## everything that must be green, the tests included
 	$(BIN)/pytest --cov --cov-report=term
+
+# The fast tests of one stage, in two processes; those marked slow train or export a real network.
+quick: $(VENV)/.all  ## the fast tests of one stage: make quick STAGE=service (training, export)
+	$(BIN)/pytest -q -n 2 -m 'not slow' tests/$(or $(STAGE),service)
+
+profile: $(VENV)/.all  ## record a running server for 15 s as a flame graph, runs/profile.svg (PID=...)
+	@mkdir -p runs
+	$(BIN)/py-spy record --native --subprocesses --duration 15 --output runs/profile.svg \
+	  --pid $(or $(PID),$$(pgrep -o -f foldserve-serve))
+
+docs: $(VENV)/.all  ## write docs/reference from the code
+	$(BIN)/python -m docs.generate
 
 chaos: $(VENV)/.all $(VENV)/.clients  ## the tests of README's promises in their long form
 	CHAOS=long $(BIN)/pytest tests/chaos tests/security tests/docker/test_rolling_restart.py

@@ -73,8 +73,7 @@ def endpoints() -> str:
     return (
         "# Endpoints\n\n"
         "Of HTTP; `GET /openapi.json` describes each with its parameters, bodies and errors, and\n"
-        "`GET /docs` shows that as a page.\n\n"
-        + _table(("request", "answer"), rows)
+        "`GET /docs` shows that as a page.\n\n" + _table(("request", "answer"), rows)
     )
 
 
@@ -118,8 +117,8 @@ def metrics() -> str:
     ]
     return (
         "# Metrics\n\n"
-        "At `GET /metrics`, in Prometheus' text format; those of all workers, whichever answers.\n\n"
-        + _table(("metric", "type", "labels", "meaning"), rows)
+        "At `GET /metrics`, in Prometheus' text format: those of all workers, whichever answers.\n"
+        "\n" + _table(("metric", "type", "labels", "meaning"), rows)
     )
 
 
@@ -151,17 +150,20 @@ def command_line() -> str:
         "foldserve-export": export_cli,
         "foldserve-serve": serve_cli,
     }
-    return "# Command lines\n\n" + "\n".join(
-        _help(name, commands[name]) for name in commands
-    )
+    return "# Command lines\n\n" + "\n".join(_help(name, commands[name]) for name in commands)
 
 
 def _help(name: str, app: typer.Typer) -> str:
     command = get_command(app)
     context = typer.Context(command, info_name=name)
     text = get_docs_for_click(obj=command, ctx=context, name=name)
-    text = re.sub(r"(?ms)^\| variable .*?\n\n", "", text)
-    # One level lower, as parts of one page; and without the options that every command has.
+    # They have a page of their own.
+    text = re.sub(
+        r"(?ms)^Settings, from the environment:.*?(?=^\*\*|^##|\Z)",
+        "Settings stand on [a page of their own](settings.md).\n\n",
+        text,
+    )
+    # One level lower, as parts of one page.
     return re.sub(r"(?m)^#", "##", text.strip()) + "\n"
 
 

@@ -1,0 +1,1 @@
+"""Written for people; ``generate`` writes the reference."""

@@ -1,0 +1,135 @@
+"""Every command and program of the documents runs, and prints what they say."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.docs.documents import agrees, blocks, documents
+
+URL = "http://127.0.0.1:8000"
+PATIENCE_S = 300
+
+# What documents show and this module does not run, and what runs it instead.
+RUN_ELSEWHERE = {
+    "docker compose up": "tests/docker/test_compose.py",
+    "docker compose up proxy": "tests/docker/test_rolling_restart.py",
+    "deploy/roll.sh": "tests/docker/test_rolling_restart.py",
+    "docker compose --profile monitoring up": "tests/docker/test_monitoring.py",
+    "docker compose --profile train run --rm train": "tests/docker/test_compose.py",
+    "foldserve-train study training/configs/study.toml --jobs 2": (
+        "tests/training/study/test_study.py"
+    ),
+}
+# One epoch, or one plan, shows that a command runs; how far it gets stands in README's table.
+SHORTENED = {
+    "foldserve-train": " --set training.epochs=1",
+    "foldserve-serve tune": " --workers 1 --threads 1 --max-batch-size 8 --seconds 0.3 --rounds 1"
+    " --p99-ms 60000",
+}
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
+    """A folder with what the commands read, to write into."""
+    folder = tmp_path_factory.mktemp("documents")
+    for name in ("models", "tests/data", "tests/export", "training/configs"):
+        shutil.copytree(root / name, folder / name)
+    shutil.copy(root / "Makefile", folder)  # for make help
+    return folder
+
+
+@pytest.fixture(scope="module")
+def greeting(root: Path) -> Iterator[list[str]]:
+    """What `make serve` prints; the service runs as long as this module's tests do."""
+    clean = {name: value for name, value in os.environ.items() if "FOLDSERVE" not in name}
+    process = subprocess.Popen(
+        ["make", "--silent", "serve"],  # noqa: S607 - found on the PATH
+        cwd=root,
+        env=clean | {"FOLDSERVE_PORT": "0"},
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    try:
+        yield [process.stdout.readline().rstrip("\n"), process.stdout.readline().rstrip("\n")]
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.communicate(timeout=PATIENCE_S)
+
+
+@pytest.fixture(scope="module")
+def url(greeting: list[str]) -> str:
+    found = re.search(r"http://[\d.:]+", greeting[0])
+    assert found, greeting
+    return found[0]
+
+
+def shell(command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Runs a command as a user with the virtual environment's commands on the path would."""
+    return subprocess.run(
+        ["sh", "-c", command],  # noqa: S607 - found on the PATH
+        cwd=cwd,
+        env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+
+
+def shown(root: Path, language: str) -> list[tuple[str, str]]:
+    """Blocks of this language, with the document that each stands in."""
+    return [
+        (name, block) for name, text in documents(root).items() for block in blocks(text, language)
+    ]
+
+
+def test_make_serve_prints_what_readme_says(root: Path, greeting: list[str], url: str) -> None:
+    readme = documents(root)["README.md"]
+    (block,) = [block for block in blocks(readme, "console") if block.startswith("$ make serve\n")]
+    assert block.replace(URL, url).splitlines()[1:] == greeting
+
+
+def test_every_command_prints_what_its_document_says(root: Path, url: str, workplace: Path) -> None:
+    ran = 0
+    for name, block in shown(root, "console"):
+        command, output = block.removeprefix("$ ").split("\n", maxsplit=1)
+        if command == "make serve":
+            continue
+        done = shell(command.replace(URL, url), workplace)
+        assert done.returncode == 0, f"{name}: {command}\n{done.stdout}{done.stderr}"
+        assert not output or agrees(output, done.stdout), f"{name}: {command}\n{done.stdout}"
+        ran += 1
+    assert ran > 0
+
+
+def test_every_program_runs(root: Path, url: str, workplace: Path) -> None:
+    programs = shown(root, "python")
+    assert programs
+    for name, program in programs:
+        there = program.replace(URL, url)
+        done = shell(f"python - <<'END'\n{there}END", workplace)
+        assert done.returncode == 0, f"{name}: {done.stderr}"
+
+
+@pytest.mark.slow
+def test_every_other_command_runs(root: Path, workplace: Path) -> None:
+    ran = 0
+    for name, block in shown(root, "sh"):
+        for command in block.splitlines():
+            if command in RUN_ELSEWHERE:
+                assert (root / RUN_ELSEWHERE[command]).is_file()
+                continue
+            more = [words for start, words in SHORTENED.items() if command.startswith(start)]
+            done = shell(command + "".join(more), workplace)
+            assert done.returncode == 0, f"{name}: {command}\n{done.stdout}{done.stderr}"
+            ran += 1
+    assert ran > 0
