@@ -86,11 +86,11 @@ def error_codes() -> str:
     return (
         "# Errors\n\n"
         "The service's own endpoints answer with problem details\n"
-        "([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)) that hold a `code` and the request's\n"
-        'id, the protocols under `/v1` and `/v2` with `{"error": "…"}`; the header\n'
+        "([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)) that hold a `code` and the\n"
+        'request\'s id, the protocols under `/v1` and `/v2` with `{"error": "…"}`; the header\n'
         "`Foldserve-Error` names the code in both. gRPC has the same messages, as\n"
-        "`INVALID_ARGUMENT` for what a request says, `NOT_FOUND` for 404, `UNAUTHENTICATED` for 401,\n"
-        "`PERMISSION_DENIED` for 403, `RESOURCE_EXHAUSTED` for 429 and too large a message,\n"
+        "`INVALID_ARGUMENT` for what a request says, `NOT_FOUND` for 404, `UNAUTHENTICATED` for\n"
+        "401, `PERMISSION_DENIED` for 403, `RESOURCE_EXHAUSTED` for 429 and too large a message,\n"
         "`UNAVAILABLE` for 503, `DEADLINE_EXCEEDED` for 504 and `INTERNAL` for 500.\n\n"
         + _table(("status", "code", "meaning"), rows)
     )
