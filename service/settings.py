@@ -1,22 +1,19 @@
 """The settings: one frozen class; ``environment`` reads it from ``FOLDSERVE_*`` variables."""
 
-import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from service.urls import collector, is_origin
 
 PREFIX = "FOLDSERVE_"
 
 # Pillow warns at a quarter of a gigabyte of RGB and refuses at twice that; stay below both.
 LARGEST_IMAGE_PIXELS = 89_000_000
 
-# As browsers send it (RFC 6454): no path, no slash at the end, no capitals.
-_ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]+)?")
-
-# A URL whose path is more than a slash.
-_COLLECTOR = re.compile(r"https?://[^/?#\s]+/[^?#\s]+")
+Port = Annotated[int, Field(ge=0, le=65535)]
 
 
 class Settings(BaseSettings):
@@ -27,20 +24,16 @@ class Settings(BaseSettings):
     )
 
     host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on.")
-    port: int = Field(
-        default=8000, ge=0, le=65535, description="TCP port to listen on; 0 takes a free one."
+    port: Port = Field(default=8000, description="TCP port to listen on; 0 takes a free one.")
+    grpc_port: Port | None = Field(
+        default=None, description="TCP port of gRPC, which is off without one."
     )
-    grpc_port: int | None = Field(
-        default=None, ge=0, le=65535, description="TCP port of gRPC, which is off without one."
-    )
-    control_port: int | None = Field(
+    control_port: Port | None = Field(
         default=None,
-        ge=0,
-        le=65535,
         description="TCP port on 127.0.0.1 that takes load and unload, off without one.",
     )
-    control_grpc_port: int | None = Field(
-        default=None, ge=0, le=65535, description="The same for gRPC, off without one."
+    control_grpc_port: Port | None = Field(
+        default=None, description="The same for gRPC, off without one."
     )
     api_keys: Path | None = Field(
         default=None,
@@ -229,7 +222,7 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="The least severe line that is logged."
     )
-    traces_url: str | None = Field(
+    traces_url: Annotated[str, AfterValidator(collector)] | None = Field(
         default=None,
         description="Where traces go, as OTLP over HTTP: http://127.0.0.1:4318/v1/traces.",
     )
@@ -292,18 +285,10 @@ class Settings(BaseSettings):
         """Whether there is a port that models are loaded and unloaded over."""
         return self.control_port is not None or self.control_grpc_port is not None
 
-    @field_validator("traces_url")
-    @classmethod
-    def _collector_has_a_path(cls, value: str | None) -> str | None:
-        # Without one all would go to /, where no collector takes traces.
-        if value is not None and not _COLLECTOR.fullmatch(value):
-            raise ValueError("must be such as http://127.0.0.1:4318/v1/traces, with its path")
-        return value
-
     @model_validator(mode="after")
     def _origins_are_origins(self) -> Self:
         for origin in self.cors_origins:
-            if origin != "*" and not _ORIGIN.fullmatch(origin):
+            if origin != "*" and not is_origin(origin):
                 raise ValueError("cors_origins must be such as https://example.org, without a path")
         # Without keys, any page that a browser beside the server opens could ask for all.
         if "*" in self.cors_origins and self.api_keys is None:
