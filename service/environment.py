@@ -13,6 +13,16 @@ from pydantic import ValidationError
 from service.errors import StartError
 from service.settings import PREFIX, Settings
 
+COMMAND = "foldserve-serve"
+
+# What the scripts that typer installs for completion set.
+_COMPLETION = f"_{COMMAND}_complete".replace("-", "_").upper()
+
+
+def is_asked_by_a_shell() -> bool:
+    """Whether a shell asks how a command line may go on."""
+    return _COMPLETION in os.environ  # noqa: TID251 -- this module may
+
 
 def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """Read the settings from the environment.
@@ -23,12 +33,25 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     Raises:
         StartError: a ``FOLDSERVE_*`` name is unknown or a value is out of bounds.
     """
+    wrong = wrong_settings(environ)
+    if wrong:
+        raise StartError("; ".join(wrong))
+    return Settings()
+
+
+def wrong_settings(environ: Mapping[str, str] | None = None) -> list[str]:
+    """Return what is wrong with the variables, a line each; nothing if they can be read.
+
+    Args:
+        environ: whose names are checked; the process's own environment by default.
+    """
     names = os.environ if environ is None else environ  # noqa: TID251 -- this module may
-    _refuse_unknown(names)
+    wrong = [*_unknown(names)]
     try:
-        return Settings()
+        Settings()
     except ValidationError as error:
-        raise StartError("; ".join(_complaints(error))) from None
+        wrong += _complaints(error)
+    return wrong
 
 
 def variable(field: str) -> str:
@@ -68,15 +91,15 @@ def describe_settings() -> str:
     return "\b\n" + "\n".join(lines)
 
 
-def _refuse_unknown(names: Iterable[str]) -> None:
+def _unknown(names: Iterable[str]) -> Iterable[str]:
     known = [variable(field) for field in Settings.model_fields]
     for name in sorted(names):
         if name.upper().startswith(PREFIX) and name.upper() not in known:
             nearest = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.0)
-            raise StartError(f"{name} is no setting; did you mean {nearest[0]}?")
+            yield f"{name} is no setting; did you mean {nearest[0]}?"
 
 
 def _complaints(error: ValidationError) -> Iterable[str]:
     for detail in error.errors():
         stated = f"{variable(str(detail['loc'][0]))}={detail['input']}: " if detail["loc"] else ""
-        yield stated + detail["msg"]
+        yield stated + detail["msg"].removeprefix("Value error, ")  # pydantic's, of our own words

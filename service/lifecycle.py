@@ -9,8 +9,8 @@ from service.artifact.lock import LOCK_FILE
 from service.errors import ModelLoadError, NotReady, StartError
 from service.images.decoding import Decoder
 from service.images.room import Room
-from service.inference.loading import Loaded, OpenModel, load, predictor_of
-from service.inference.model import RunOptions, open_model, prepare_provider
+from service.inference.loading import Loaded, OpenModel, load, predictor_of, run_options
+from service.inference.model import open_model, prepare_provider
 from service.machine.plan import Plan, plan_alone
 from service.repository.commands import Commands
 from service.repository.control import Control
@@ -199,19 +199,11 @@ class Service:
     def _open(self, entry: Entry) -> tuple[Files, Loaded]:
         # Before it is read: what changes under the reader is then read again by the next load.
         files = files_of(entry.path.parent)
-        return files, load(entry.path, self._run_options(), self.settings, self._open_model)
+        options = run_options(self.settings, self.plan)
+        return files, load(entry.path, options, self.settings, self._open_model)
 
     def _lock_files(self) -> Files:
         return file_of(self.settings.models / LOCK_FILE) if self.settings.require_lock else ()
-
-    def _run_options(self) -> RunOptions:
-        settings = self.settings
-        return RunOptions(
-            settings.provider,
-            self.plan.intra_op_threads,
-            settings.cuda_cpu_fallback,
-            settings.run_timeout_s,
-        )
 
     def _failed(self, entry: Entry, reason: str) -> Entry:
         self.metrics.load_failed(entry.name, entry.version)

@@ -81,6 +81,8 @@ def read_keys(path: Path) -> tuple[Key, ...]:
     """
     try:
         found = _File.model_validate(tomllib.loads(_read(path).decode())).key
+    except FileNotFoundError:
+        raise _refusal(f"there is no {path}; foldserve-serve key NAME >> {path} makes it") from None
     except OSError as error:
         raise _refusal(error.strerror or "it cannot be read") from None
     except ValidationError as error:

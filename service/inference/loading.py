@@ -20,6 +20,7 @@ from service.inference.parity import check_parity
 from service.inference.predictor import Predictor
 from service.inference.warm_up import FirstRuns, warm_up
 from service.machine.memory import give_back
+from service.machine.plan import Plan
 from service.settings import Settings
 from service.telemetry.metrics import ModelMetrics
 
@@ -38,6 +39,7 @@ class Loaded:
         in_place: whether its runs are so short that the event loop does them itself.
         row_ms: milliseconds of a run of one row; None where nothing was measured.
         batch_ms: milliseconds of a run of ``max_batch_size`` rows, likewise.
+        compared: whether it was held against the vector of its export; not every file has one.
     """
 
     model: Model
@@ -45,6 +47,7 @@ class Loaded:
     in_place: bool = False
     row_ms: float | None = None
     batch_ms: float | None = None
+    compared: bool = False
 
 
 def load(path: Path, options: RunOptions, settings: Settings, open_model: OpenModel) -> Loaded:
@@ -68,9 +71,25 @@ def load(path: Path, options: RunOptions, settings: Settings, open_model: OpenMo
         if settings.warm_up
         else FirstRuns(model.signature.batches)
     )
-    _check_parity(path, model)
+    compared = _check_parity(path, model)
     give_back()
-    return Loaded(model, told.batches, told.in_place, _ms(told.row_s), _ms(told.batch_s))
+    times = _ms(told.row_s), _ms(told.batch_s)
+    return Loaded(model, told.batches, told.in_place, *times, compared)
+
+
+def run_options(settings: Settings, plan: Plan) -> RunOptions:
+    """Return how models run.
+
+    Args:
+        settings: the operator's.
+        plan: of processes and threads.
+    """
+    return RunOptions(
+        settings.provider,
+        plan.intra_op_threads,
+        settings.cuda_cpu_fallback,
+        settings.run_timeout_s,
+    )
 
 
 def predictor_of(
@@ -124,7 +143,7 @@ def _checked(path: Path, options: RunOptions, settings: Settings, open_model: Op
     return model
 
 
-def _check_parity(path: Path, model: Model) -> None:
+def _check_parity(path: Path, model: Model) -> bool:
     try:
         was_checked = check_parity(model)
     except ModelLoadError:
@@ -133,6 +152,7 @@ def _check_parity(path: Path, model: Model) -> None:
     if not was_checked:
         version, name = path.parent.name, path.parents[1].name
         _log.info("the model carries no parity vector", model=name, version=version)
+    return was_checked
 
 
 def _ms(seconds: float | None) -> float | None:

@@ -46,6 +46,12 @@ def _unhealthy(reason: str) -> int:
 
 def _told(error: Exception, settings: Settings) -> str:
     reason = str(error) or type(error).__name__
+    if isinstance(error, ConnectionRefusedError):
+        where = f"{reachable(settings.host)} port {settings.port}"
+        return (
+            f"nothing listens on {where} (Connection refused): start foldserve-serve,"
+            f" or set {variable('host')} and {variable('port')} as the server has them"
+        )
     if settings.tls_client_ca is None:
         return reason
     remedy = f"{variable('control_port')} opens a port that is asked without one"

@@ -4,14 +4,11 @@ import gc
 import os
 import sys
 
-from service.access.keys import read_keys
 from service.environment import read_settings
 from service.errors import StartError
 from service.machine.plan import plan
-from service.repository.policy import read_policies
+from service.processes.preflight import looks
 from service.settings import Settings
-from service.telemetry.tracing import tracing_of
-from service.tls.credentials import read_credentials
 
 
 def start() -> int:
@@ -38,11 +35,8 @@ def _serve(settings: Settings) -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # noqa: TID251 -- set, not read
     _load_logs_without_rich()
     planned = plan(settings)
-    read_policies(settings.version_policy)  # what is wrong is said before anything is loaded
-    tracing_of(settings)  # refused before anything is loaded; what it loads the workers share
-    if settings.api_keys is not None:
-        read_keys(settings.api_keys)  # once for all workers, and before anything is loaded
-    read_credentials(settings)  # likewise
+    for look in looks(settings):
+        look()
     # After the settings, so that a wrong value need not wait for what a server loads.
     if planned.workers > 1:
         from service.processes.supervisor import run  # noqa: PLC0415

@@ -12,13 +12,13 @@ from service.settings import Settings
 from service.tuning.candidates import Candidate, Measurement, NotMeasured, candidates
 from service.tuning.children import ended_by_signals
 from service.tuning.choice import Choice, choose
+from service.tuning.outcome import Outcome
 from service.tuning.race import Limits, Measure, race
 from service.tuning.repositories import Source, find_source, whole
 from service.tuning.requests import Format, make_requests, parse_shapes
 from service.tuning.serving import served
-from service.tuning.settings_file import require_writable, write_settings
+from service.tuning.settings_file import require_writable
 from service.tuning.subject import Subject, Version, ask
-from service.tuning.table import table
 from service.tuning.trial import Requests, Trials, plan_settings, right_answers, server_settings
 
 # Of one processor: beyond it the load cannot send more, whatever the server could answer.
@@ -62,40 +62,38 @@ class Options:
     output: Path
 
 
-def tune(options: Options, report: Say, progress: Say) -> bool:
-    """Measure plans, report the table and write the settings of the best.
+def tune(options: Options, progress: Say, begun: Say = lambda _plan: None) -> Outcome:
+    """Measure plans and choose the best; nothing is written yet.
 
     Args:
         options: of the command.
-        report: told each line of the outcome.
         progress: told each measurement.
-
-    Returns:
-        Whether a plan is within the bound and its settings are written.
+        begun: told what is about to be measured.
 
     Raises:
-        StartError: there is nothing to measure, or the file cannot be written.
+        StartError: there is nothing to measure, or the file could not be written.
     """
     require_writable(options.output)
     cpus = usable_cpus()
+    begun(f"Starting {options.model}")
     with ended_by_signals(), tempfile.TemporaryDirectory() as folder:
         subject, trials = _prepare(options, Path(folder))
         for version, reason in subject.left_out:
             progress(f"version {version} is left out: {reason}")
         plans = _plans(options, subject, cpus)
         progress(f"Plans: {len(plans)}; CPUs: {cpus.count}; clients: {options.clients}")
-        records = race(plans, _told(trials.measure, progress), options.limits)
+        records = race(plans, _told(trials.measure, progress, begun), options.limits)
     choice = choose(records, options.limits.p99_ms)
-    for line in table(records, options.limits.order, choice.best):
-        report(line)
-    for line in _remarks(choice, subject):
-        report(line)
-    if choice.best is None:
-        return False
-    chosen = plan_settings(choice.best.candidate, options.settings)
-    write_settings(options.output, chosen, _origin(options, choice.best.candidate, cpus))
-    report(f"Wrote {options.output}")
-    return True
+    best = choice.best
+    return Outcome(
+        records,
+        options.limits,
+        choice,
+        _remarks(choice, subject),
+        {} if best is None else plan_settings(best.candidate, options.settings),
+        "" if best is None else _origin(options, best.candidate, cpus),
+        options.output,
+    )
 
 
 def _prepare(options: Options, folder: Path) -> tuple[Subject, Trials]:
@@ -137,10 +135,11 @@ def _plans(options: Options, subject: Subject, cpus: Cpus) -> list[Candidate]:
     )
 
 
-def _told(measure: Measure, progress: Say) -> Measure:
-    """Return a measurement that says what it found."""
+def _told(measure: Measure, progress: Say, begun: Say) -> Measure:
+    """Return a measurement that says what it measures, and what it found."""
 
     def measured(candidate: Candidate, seconds: float) -> Measurement:
+        begun(f"Measuring {candidate}")
         try:
             found = measure(candidate, seconds)
         except NotMeasured as error:

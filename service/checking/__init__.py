@@ -1,0 +1,1 @@
+"""``foldserve-serve check``: what a start would find wrong, without one."""
