@@ -8,7 +8,7 @@ from service.checking.layout import ignored, misplaced
 from service.checking.versions import about_policies, about_versions, trying, versions
 from service.errors import StartError
 from service.inference.loading import OpenModel
-from service.inference.model import open_model
+from service.inference.model import open_model, prepare_provider
 from service.machine.plan import plan, plan_alone
 from service.repository.entries import Entry, find_models
 from service.repository.policy import Policies, read_policies
@@ -63,6 +63,12 @@ def _listed(settings: Settings) -> tuple[list[Entry], list[Finding]]:
 def _states(
     settings: Settings, entries: Sequence[Entry], say: Say, open_model: OpenModel
 ) -> list[Version]:
+    """Try the versions.
+
+    Raises:
+        StartError: the provider cannot be had.
+    """
+    prepare_provider(settings.provider)  # without it each model would fail for itself
     try:
         planned = plan(settings)
     except StartError:  # that is told; models run in one process as well
