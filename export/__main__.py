@@ -3,19 +3,29 @@
 Exit codes: 0 done; 1 what was checked is not so (parity, nothing folded); 2 bad usage or input.
 """
 
-import json
 import logging
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import onnx_ir as ir
 import typer
-from typer.core import TyperGroup
 
-from export import latency, lock, manifest, pipeline, plain, report, wording
+from export import (
+    documents,
+    examples,
+    latency,
+    lock,
+    manifest,
+    pipeline,
+    plain,
+    report,
+    wording,
+)
 from export.artifact import PAGE_FILE, Place
+from export.cli_group import Commands
 from export.cli_options import (
+    AsJson,
     Calibration,
     Color,
     CropFraction,
@@ -38,44 +48,25 @@ from export.cli_options import (
     Tolerance,
     Weights,
 )
-from export.errors import ExportError, NothingFoldedError, first_line
+from export.errors import NothingFoldedError, ParityError
 from export.pipeline import ParityOptions
 from export.precision import LARGEST_DROP, options_of
-from export.printable import printable
 from export.reliability import parse_temperature
 from export.signature import signature
 from export.sources.onnx import load
 from export.sources.options import SourceOptions, parse_numbers, parse_shape
 
-
-class Commands(TyperGroup):
-    """The group of commands, which turns errors into one line and an exit code."""
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run a command."""
-        try:
-            return super().invoke(ctx)
-        except ExportError as error:
-            typer.echo(f"foldserve-export: {printable(str(error))}", err=True)
-            raise typer.Exit(error.exit_code) from error
-        except OSError as error:  # a path that the system refuses even to look at
-            typer.echo(f"foldserve-export: {first_line(error)}", err=True)
-            raise typer.Exit(ExportError.exit_code) from error
+app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False)
 
 
-app = typer.Typer(
-    cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
-)
-
-
-@app.callback()
+@app.callback(epilog=examples.ALL)
 def _commands() -> None:
     """Fold batch normalization into the weights and write one ONNX file, verified."""
     # It warns of graphs that are not valid; our own errors say that, once.
     logging.getLogger("onnx_ir").setLevel(logging.ERROR)
 
 
-@app.command()
+@app.command(epilog=examples.BUILD)
 def build(
     source: Source,
     name: Annotated[str, typer.Option(help="Name of the model.")],
@@ -105,6 +96,7 @@ def build(
         bool, typer.Option("--allow-unfolded", help="Write even if no batch norm folds.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace this version.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Fold SOURCE, verify it and write <output>/<name>/<version>/model.onnx."""
     options = SourceOptions(
@@ -120,9 +112,9 @@ def build(
     )
     narrow = options_of(precision, io, calibration, held_out, max_accuracy_drop)
     divisor = parse_temperature(temperature)
-    console = report.console()
+    console = report.console(stderr=as_json)
     try:
-        with console.status(f"Reading, folding and verifying {source}"):
+        with report.steps() as say:
             built = pipeline.build(
                 source,
                 Place(output, name, version),
@@ -136,14 +128,19 @@ def build(
                 precision=narrow,
                 held_out=held_out,
                 temperature=divisor,
+                say=say,
             )
+            say("Measuring latency")
+            folded = built.reduced.float32 if built.reduced else built.data
+            times = latency.measure(built.original, folded)
     except NothingFoldedError as error:
         report.print_fold(console, error.report.kept)
         raise
-    size = ir.to_proto(built.original.model).ByteSize()
-    folded = built.reduced.float32 if built.reduced else built.data
-    times = latency.measure(built.original, folded)
-    report.print_build(console, built.manifest, (size, len(folded)), times)
+    size = (ir.to_proto(built.original.model).ByteSize(), len(folded))
+    if as_json:
+        typer.echo(documents.written(documents.of_build(built, size, times)))
+        return
+    report.print_build(console, built.manifest, size, times)
     if built.reduced is not None:
         report.print_precision(console, built.reduced)
     if (believed := built.manifest["reliability"]) is not None:
@@ -152,7 +149,7 @@ def build(
     console.print(f"Wrote {built.path}", soft_wrap=True)
 
 
-@app.command()
+@app.command(epilog=examples.FOLD)
 def fold(
     source: Annotated[Path, typer.Argument(metavar="IN.onnx", help="Any ONNX file.")],
     result: Annotated[Path, typer.Argument(metavar="OUT.onnx", help="The file to write.")],
@@ -164,10 +161,10 @@ def fold(
     ] = plain.SAMPLES,
     seed: Seed = 0,
     force: Annotated[bool, typer.Option("--force", help="Replace OUT.onnx.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Fold the batch norms of IN.onnx, verify the result and write OUT.onnx; nothing else."""
-    console = report.console()
-    with console.status(f"Folding and verifying {source}"):
+    with report.steps() as say:
         done = plain.fold_file(
             source,
             result,
@@ -177,8 +174,13 @@ def fold(
             samples=samples,
             seed=seed,
             force=force,
+            say=say,
         )
     decision = f"Fold {fold_mode} for {target}: {wording.moves(done.folded.decision)}."
+    if as_json:
+        typer.echo(documents.written(documents.of_fold(done, result, decision)))
+        return
+    console = report.console()
     report.print_fold(console, done.folded.report.nodes, decision)
     if done.parity is not None:
         report.print_parity(console, asdict(done.parity))
@@ -187,17 +189,17 @@ def fold(
     console.print(f"Wrote {result}", soft_wrap=True)
 
 
-@app.command()
+@app.command(epilog=examples.INSPECT)
 def inspect(
     artifact: Annotated[Path, typer.Argument(help="An artifact, or any ONNX file.")],
-    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show the signature, the manifest and the fold report of ARTIFACT."""
     model, _ = load(artifact)
     graph, described = signature(model), manifest.read(model)
     console = report.console()
     if as_json:
-        typer.echo(json.dumps(report.as_json(graph, described), indent=2, ensure_ascii=False))
+        typer.echo(documents.written(report.as_json(graph, described)))
         return
     report.print_signature(console, graph)
     if described is None:
@@ -210,7 +212,7 @@ def inspect(
         report.print_reliability(console, described["reliability"])
 
 
-@app.command()
+@app.command(epilog=examples.VERIFY)
 def verify(
     artifact: Annotated[Path, typer.Argument(help="An artifact, or any ONNX file.")],
     against: Annotated[str, typer.Option(help="The original, of any kind that build takes.")],
@@ -222,6 +224,7 @@ def verify(
     samples: Samples = None,
     seed: Seed = 0,
     tolerance: Tolerance = None,
+    as_json: AsJson = False,
 ) -> None:
     """Measure ARTIFACT against its original again: exit code 0 if it holds, 1 if not."""
     options = SourceOptions(
@@ -232,32 +235,47 @@ def verify(
         std=parse_numbers(std, "--std"),
         seed=seed,
     )
-    parity = pipeline.verify_again(
-        artifact, against, options, ParityOptions(samples, seed, tolerance)
-    )
+    asked = ParityOptions(samples, seed, tolerance)
+    try:
+        with report.steps() as say:
+            say(f"Verifying {artifact} against {against}")
+            parity = pipeline.verify_again(artifact, against, options, asked)
+    except ParityError as error:
+        if as_json:
+            told = documents.of_verification(artifact, against, None, str(error))
+            typer.echo(documents.written(told))
+        raise
+    if as_json:
+        typer.echo(documents.written(documents.of_verification(artifact, against, parity)))
+        return
     console = report.console()
     report.print_parity(console, asdict(parity))
     console.print(f"{artifact} computes what {against} computes.", soft_wrap=True)
 
 
-@app.command("lock")
+@app.command("lock", epilog=examples.LOCK)
 def lock_repository(
     repository: Annotated[Path, typer.Argument(help="Folder of all models.")] = Path("models"),
     check: Annotated[
         bool, typer.Option("--check", help="Only compare: exit code 1 where it differs.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write the hashes of REPOSITORY's models into lock.json; build does it for its own."""
+    path = repository / lock.LOCK_FILE
     if not check:
         count = len(lock.lock(repository))
-        typer.echo(f"Wrote {repository / lock.LOCK_FILE} of {count} files")
+        wrote = {"lock": str(path), "files": count}
+        typer.echo(documents.written(wrote) if as_json else f"Wrote {path} of {count} files")
         return
     found = lock.differences(repository)
-    for line in found:
-        typer.echo(line)
+    if as_json:
+        compared = {"lock": str(path), "holds": not found, "differences": found}
+        typer.echo(documents.written(compared))
+    else:
+        typer.echo("\n".join(found) or f"{repository} is what {lock.LOCK_FILE} says.")
     if found:
         raise typer.Exit(1)
-    typer.echo(f"{repository} is what {lock.LOCK_FILE} says.")
 
 
 def main() -> None:

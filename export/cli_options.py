@@ -109,3 +109,6 @@ MaxAccuracyDrop = Annotated[
     float,
     typer.Option(min=0.0, max=100.0, help="Points of top-1 that --precision may cost."),
 ]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="For machines: one JSON document; the rest is on stderr.")
+]

@@ -21,6 +21,7 @@ from export.sources.original import Original
 from export.verify import Parity
 
 Fold = Callable[[ir.Model, Mapping[str, str]], Folded[ir.Model]]
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ def build(
     mode: Mode = "fast",
     target: Target = "cpu",
     fold_model: Fold | None = None,
+    say: Say = lambda _step: None,
 ) -> Built:
     """Read a model, fold its batch norms, verify the result and write it.
 
@@ -102,29 +104,36 @@ def build(
         target: The device to choose them for.
         fold_model: What folds a graph but for the batch norms that are to stay, by their names and
             with the reasons; None takes `export.folding.fold`.
+        say: Told each step as it begins.
 
     Raises:
         ExportError: Any step failed; nothing was written.
     """
     if not force:
         place.check_free()
+    say(f"Reading {source}")
     original = with_format(sources.read(source, options or SourceOptions()), input_format)
     fold_graph = fold_model or _folding(original, mode, target)
 
     def folding(keep: Mapping[str, str]) -> Folded[ir.Model]:
+        say("Folding the batch norms")
         folded = fold_graph(original.model, keep)
         if not keep and not allow_unfolded:
             _check_folded(folded)
         return folded
 
-    result, measured = fold_within(
-        folding,
-        lambda one: _measured(original, artifact.serialize(one.model), parity or ParityOptions()),
-    )
+    def verifying(one: Folded[ir.Model]) -> Parity:
+        say("Verifying against the original")
+        return _measured(original, artifact.serialize(one.model), parity or ParityOptions())
+
+    result, measured = fold_within(folding, verifying)
     folded, report = result.model, result.report
     verify.check(measured)
+    if precision:
+        say(f"Making it {precision.kind}, and judging what that costs")
     reduced = reduce_precision(folded, original, precision) if precision else None
     model = reduced.model if reduced else folded
+    say("Measuring how far its probabilities can be believed, and writing")
     believed = reliability.measure(model, original, held_out, temperature)
     described = manifest.compose(
         original,

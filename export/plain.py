@@ -1,6 +1,6 @@
 """From one ONNX file to another with its batch norms folded, for those who want no more."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +44,7 @@ def fold_file(
     samples: int = SAMPLES,
     seed: int = 0,
     force: bool = False,
+    say: Callable[[str], None] = lambda _step: None,
 ) -> FoldedFile:
     """Fold the batch norms of an ONNX file and write the result to another.
 
@@ -56,19 +57,22 @@ def fold_file(
         samples: How many inputs to verify on; 0 does not verify.
         seed: Seed of these inputs.
         force: Replace `result` if it exists.
+        say: Told each step as it begins.
 
     Raises:
         ExportError: A file cannot be read or written, or the result does not compute the same;
             nothing was written.
     """
     _check_writable(result, force=force)
+    say(f"Reading {source}")
     original = read_onnx(source, SourceOptions(input_shape=input_shape))
     measure = latency.measuring(original.model, target, original.input.shape)
 
     def folding(keep: Mapping[str, str]) -> Folded[ir.Model]:
+        say("Folding the batch norms")
         return fold(original.model, mode, target, measure=measure, keep=keep)
 
-    done = _verified(original, folding, samples, seed) if samples else FoldedFile(folding({}))
+    done = _verified(original, folding, samples, seed, say) if samples else FoldedFile(folding({}))
     artifact.write_file(result, artifact.serialize(done.folded.model))
     return done
 
@@ -83,10 +87,17 @@ def _check_writable(result: Path, *, force: bool) -> None:
         raise UsageError(f"{result} exists: take another name, or --force")
 
 
-def _verified(original: Original, folding: FoldKeeping, samples: int, seed: int) -> FoldedFile:
+def _verified(
+    original: Original,
+    folding: FoldKeeping,
+    samples: int,
+    seed: int,
+    say: Callable[[str], None],
+) -> FoldedFile:
     """Fold and measure; where inputs cannot be drawn, or tell nothing, say so."""
 
     def measured(folded: Folded[ir.Model]) -> Parity:
+        say("Verifying against float64")
         data = artifact.serialize(folded.model)
         return verify.measure(original, data, samples=samples, seed=seed)
 

@@ -1,10 +1,12 @@
 """What a person sees: tables of a build, of an artifact, of a parity check."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from export.folding import AffineOutcome
 from export.latency import Latency
@@ -21,9 +23,21 @@ FP16_ON_A_CPU = (
 )
 
 
-def console() -> Console:
-    """The terminal; names of nodes are shown as they are, whatever brackets they hold."""
-    return Console(markup=False, emoji=False, highlight=False)
+def console(*, stderr: bool = False) -> Console:
+    """The terminal; names of nodes are shown as they are, whatever brackets they hold.
+
+    Args:
+        stderr: The standard error stream: for progress, and where the output is for machines.
+    """
+    return Console(markup=False, emoji=False, highlight=False, stderr=stderr)
+
+
+@contextmanager
+def steps() -> Iterator[Callable[[str], None]]:
+    """Show on a terminal which step is taken; yields what is told each as it begins."""
+    # As text: a step may name a file, whose brackets are no markup.
+    with console(stderr=True).status(Text("Starting")) as status:
+        yield lambda step: status.update(Text(printable(step)))
 
 
 def print_build(

@@ -75,3 +75,19 @@ def result_table(checkpoint: Checkpoint, path: Path) -> Table:
     table.add_row("input", " x ".join(str(extent) for extent in checkpoint.input.shape))
     table.add_row("checkpoint", Text(str(path), overflow="fold"))  # whole, and no markup
     return table
+
+
+def result_document(checkpoint: Checkpoint, path: Path) -> dict[str, Any]:
+    """What a finished run has made, for machines."""
+    metrics = checkpoint.metrics
+    return {
+        "checkpoint": str(path),
+        "data": checkpoint.data["name"],
+        "model": checkpoint.model_name,
+        "accuracy": metrics["accuracy"],
+        "errors": round(metrics["samples"] * (1 - metrics["accuracy"])),
+        "samples": metrics["samples"],
+        "split": metrics["split"],
+        "parameters": sum(parameter.numel() for parameter in checkpoint.model.parameters()),
+        "input": list(checkpoint.input.shape),
+    }

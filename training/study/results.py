@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
+from training.run_folder import RunError
 from training.study.bench import Outcome
 from training.study.trials import Trial
 
@@ -62,4 +63,7 @@ def _read(path: Path) -> list[Result]:
     whole, newline, half = path.read_bytes().rpartition(b"\n")
     if half:
         os.truncate(path, len(whole + newline))
-    return [_RESULT.validate_json(line) for line in whole.splitlines()]
+    try:
+        return [_RESULT.validate_json(line) for line in whole.splitlines()]
+    except ValidationError as error:
+        raise RunError(f"{path} is damaged; another name begins a study anew") from error

@@ -2,7 +2,13 @@
 
 import json
 from collections.abc import Iterable
+<<<<<<< HEAD
+=======
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict
+>>>>>>> a4667e6 (Each command says to machines what it has done; each names its steps on a terminal and ends its help with examples; shells complete all three)
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -65,13 +71,29 @@ def study(
     return page
 
 
+def study_document(config: StudyConfig, page: Path) -> dict[str, Any]:
+    """Return what a finished study says, for machines.
+
+    Args:
+        config: What was studied.
+        page: What `study` has returned.
+    """
+    results = page.with_name("results.jsonl")
+    rows = [asdict(claim) for claim in claims(config, Results(results))]
+    return {"page": str(page), "results": str(results), "claims": rows}
+
+
 def _note(path: Path, config: StudyConfig) -> None:
     """Note the configuration, or see that what an earlier run noted is the same."""
     now = config.model_dump(mode="json")
     if not path.exists():
         atomic.write(path, (json.dumps(now, indent=2) + "\n").encode())
         return
-    if changed := differences(json.loads(path.read_bytes()), now):
+    try:
+        before = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise RunError(f"{path} cannot be read; another name begins a study anew") from error
+    if changed := differences(before, now):
         raise RunError(
             f"{path.parent} was made with another configuration ({', '.join(changed)} differ);"
             " another name keeps it"
