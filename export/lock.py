@@ -92,7 +92,7 @@ def differences(repository: Path) -> list[str]:
 
 def _check_repository(repository: Path) -> None:
     if not repository.is_dir():
-        raise ArtifactError(f"{repository} is no folder of models")
+        raise ArtifactError(f"{repository} is no folder; name that of <name>/<version>/model.onnx")
 
 
 def _found(repository: Path) -> Files:

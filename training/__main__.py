@@ -100,7 +100,10 @@ def _study(
 
 
 def _stop(error: Exception, status: int) -> None:
-    Console(stderr=True, soft_wrap=True).print(f"error: {error}", markup=False, highlight=False)
+    words = str(error)
+    if isinstance(error, OSError) and error.filename is not None:
+        words = f"{error.filename}: {error.strerror}"
+    Console(stderr=True, soft_wrap=True).print(f"error: {words}", markup=False, highlight=False)
     sys.exit(status)
 
 

@@ -58,7 +58,8 @@ def load(path: Path) -> tuple[ir.Model, str]:
         SourceError: It cannot be read, or reaches outside its folder.
     """
     if not path.is_file():
-        raise SourceError(f"{path}: no such file")
+        what = "a folder; name an .onnx file in it" if path.is_dir() else "no such file"
+        raise SourceError(f"{path}: {what}")
     try:
         model = ir.load(path)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -358,3 +359,98 @@ def test_errors_of_the_process_are_one_line(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr == "foldserve-export: missing.onnx: no such file\n"
     assert done.stdout == ""
+
+
+def document(result: Result) -> Any:
+    """What a command says to machines, and nothing beside it on the standard output."""
+    return json.loads(result.stdout)
+
+
+def test_for_machines_a_build_is_one_document(tmp_path: Path) -> None:
+    result = build(tmp_path, "--json")
+
+    assert (result.exit_code, result.stderr) == (0, "")
+    found = document(result)
+    assert found["path"] == str(tmp_path / "small/1/model.onnx")
+    assert found["report"] == str(tmp_path / "small/1/report.html")
+    assert found["manifest"] == document(run("inspect", found["path"], "--json"))["manifest"]
+    assert found["latency_ms"]["folded"] > 0
+    assert found["bytes"]["folded"] > 0
+    assert found["precision"] is None
+
+
+def test_for_machines_a_refused_build_has_an_exit_code_and_no_document(tmp_path: Path) -> None:
+    given = ("--input", "3x8x8", "--name", "k", "--output", tmp_path, "--fold", "safe", "--json")
+
+    result = run("build", "tests.export.networks:activation_first", *given)
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "foldserve-export: not one of 1 batch norms" in result.stderr
+
+
+def test_for_machines_a_fold_is_one_document(tmp_path: Path) -> None:
+    arrays = {"w": normal(4, 3, dtype=np.float32), **norm(4, dtype=np.float32)}
+    text = f"c = Gemm<transB=1>(x, w) {bn('c')}"
+    onnx.save(model(text, arrays, inputs="float[n,3] x", outputs="float[n,4] y"), tmp_path / "i")
+
+    result = run("fold", tmp_path / "i", tmp_path / "out.onnx", "--json")
+
+    assert (result.exit_code, result.stderr) == (0, "")
+    found = document(result)
+    assert (found["bn_before"], found["bn_after"]) == (1, 0)
+    assert [node["outcome"] for node in found["nodes"]] == ["folded_backward"]
+    assert found["parity"]["max_rel_error"] <= found["parity"]["tolerance"]
+
+
+def test_for_machines_a_verification_says_whether_it_holds(tmp_path: Path) -> None:
+    path = document(build(tmp_path, "--json"))["path"]
+    given = ("verify", path, "--against", SMALL, "--input", "3x8x8", "--samples", "6", "--json")
+
+    same = run(*given)
+    other = run(*given, "--seed", "1")
+
+    assert (same.exit_code, other.exit_code) == (0, 1)
+    assert document(same)["holds"] is True
+    assert document(same)["parity"]["samples"] == 6
+    assert document(other)["holds"] is False
+    assert "beyond the tolerance" in document(other)["problem"]
+
+
+def test_for_machines_a_lock_says_what_differs(tmp_path: Path) -> None:
+    path = Path(document(build(tmp_path, "--json"))["path"])
+    lock = str(tmp_path / "lock.json")
+    assert document(run("lock", tmp_path, "--json")) == {"lock": lock, "files": 1}
+
+    (tmp_path / "small/2").mkdir()
+    (tmp_path / "small/2/model.onnx").write_bytes(path.read_bytes())
+    result = run("lock", tmp_path, "--check", "--json")
+
+    assert result.exit_code == 1
+    assert document(result) == {
+        "lock": lock,
+        "holds": False,
+        "differences": ["small/2/model.onnx is not in the lock"],
+    }
+
+
+@pytest.mark.parametrize("command", ["build", "fold", "inspect", "verify", "lock"])
+def test_each_help_ends_with_examples(command: str) -> None:
+    shown = run(command, "--help").stdout
+
+    assert f"foldserve-export {command} " in shown.split("Examples:")[1]
+    assert "--json" in shown
+
+
+def test_a_shell_completes_commands() -> None:
+    asked = {"_FOLDSERVE_EXPORT_COMPLETE": "complete_bash", "COMP_CWORD": "1"}
+
+    done = subprocess.run(
+        [sys.executable, "-m", "export"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        env=os.environ | asked | {"COMP_WORDS": "foldserve-export ver"},
+    )
+
+    assert done.stdout == "verify\n"

@@ -1,3 +1,4 @@
+import json
 import sys
 from pathlib import Path
 
@@ -81,7 +82,7 @@ def test_a_folder_that_cannot_be_made_ends_with_one_line(
 
     assert command(monkeypatch, tmp_path, "tiny.toml", "--runs", "file") == 2
 
-    assert "Not a directory" in capsys.readouterr().err
+    assert capsys.readouterr().err == "error: file/tiny: Not a directory\n"
 
 
 def test_a_damaged_result_of_a_finished_run_ends_with_one_line(
@@ -108,3 +109,41 @@ def test_a_training_that_diverges_ends_with_one_line_and_status_1(
     assert command(monkeypatch, tmp_path, "tiny.toml", *changes, config=diverging) == 1
 
     assert "learning_rate is too high" in capsys.readouterr().err
+
+
+def test_for_machines_the_result_is_one_document(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(monkeypatch, tmp_path, "tiny.toml", "--json") == 0
+
+    shown = capsys.readouterr()
+    found = json.loads(shown.out)
+    assert found["checkpoint"] == "runs/tiny/checkpoint.safetensors"
+    assert (found["data"], found["model"], found["samples"]) == ("digits", "residual", 360)
+    assert found["errors"] == round(360 * (1 - found["accuracy"]))
+    assert "held-out accuracy" in shown.err
+
+
+@pytest.mark.parametrize("name", ["train", "study"])
+def test_each_help_ends_with_examples(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    assert command(monkeypatch, tmp_path, name, "--help") == 0
+
+    shown = capsys.readouterr().out
+    assert "foldserve-train " in shown.split("Examples:")[1]
+    assert "--json" in shown
+
+
+def test_a_shell_completes_commands(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in (
+        ("_FOLDSERVE_TRAIN_COMPLETE", "complete_bash"),
+        ("COMP_WORDS", "foldserve-train st"),
+        ("COMP_CWORD", "1"),
+    ):
+        monkeypatch.setenv(name, value)
+    assert command(monkeypatch, tmp_path) == 0
+
+    assert capsys.readouterr().out == "study\n"

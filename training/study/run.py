@@ -2,11 +2,7 @@
 
 import json
 from collections.abc import Iterable
-<<<<<<< HEAD
-=======
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
->>>>>>> a4667e6 (Each command says to machines what it has done; each names its steps on a terminal and ends its help with examples; shells complete all three)
 from pathlib import Path
 from typing import Any
 

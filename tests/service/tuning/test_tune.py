@@ -1,5 +1,6 @@
 """``foldserve-serve tune`` as it is called."""
 
+import json
 import os
 import re
 import signal
@@ -65,6 +66,38 @@ def test_it_prints_the_table_and_writes_the_settings_of_the_best(
         "FOLDSERVE_INTRA_OP_THREADS=1",
         "FOLDSERVE_MAX_BATCH_SIZE=8",
     ]
+
+
+def test_for_machines_the_outcome_is_one_document(models: Path, tmp_path: Path) -> None:
+    file = tmp_path / "foldserve.env"
+    status, output, errors = ran(
+        *(
+            "doubler",
+            "--format",
+            "json",
+            "--workers",
+            1,
+            "--version",
+            1,
+            "--output",
+            file,
+            "--json",
+        ),
+        *("--models", models, *BRIEF),
+    )
+    assert status == 0
+    found = json.loads(output)
+    (plan,) = found["plans"]
+    assert (plan["best"], plan["workers"], plan["failure"]) == (True, 1, None)
+    assert plan["measured"]["throughput"] > 0
+    assert found["file"] == str(file)
+    assert found["settings"] == {
+        "FOLDSERVE_WORKERS": "1",
+        "FOLDSERVE_INTRA_OP_THREADS": "1",
+        "FOLDSERVE_MAX_BATCH_SIZE": "8",
+    }
+    assert file.exists()
+    assert "Plans: 1" in errors
 
 
 def test_if_none_is_within_the_bound_nothing_is_written(models: Path, tmp_path: Path) -> None:

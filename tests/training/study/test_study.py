@@ -10,6 +10,7 @@ from training.config import ConfigError
 from training.run_folder import RunError
 from training.study import study
 from training.study.config import load
+from training.study.run import study_document
 from training.study.trials import by_batch_size, sweeps
 
 
@@ -51,6 +52,28 @@ def test_another_study_of_the_same_name_is_refused(finished: Path) -> None:
     other = tiny().model_copy(update={"momentum": 0.5})
     with pytest.raises(RunError, match=r"\(momentum differ\)"):
         study(other, runs=finished.parent.parent, console=quiet())
+
+
+@pytest.mark.slow
+def test_for_machines_a_study_says_what_its_table_says(finished: Path) -> None:
+    found = study_document(tiny(), finished)
+
+    assert found["page"] == str(finished)
+    assert len(Path(found["results"]).read_text().splitlines()) > 0
+    page = finished.read_text()
+    assert all(claim["without"] in page and claim["before"] in page for claim in found["claims"])
+    assert any(claim["what"] == "held-out accuracy" for claim in found["claims"])
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("study.json", "cannot be read"), ("results.jsonl", "is damaged")]
+)
+def test_a_damaged_file_of_a_study_is_told(tmp_path: Path, name: str, reason: str) -> None:
+    folder = tmp_path / tiny().name
+    folder.mkdir()
+    (folder / name).write_text("{}damaged\n")
+    with pytest.raises(RunError, match=f"{reason}; another name begins a study anew"):
+        study(tiny(), runs=tmp_path, console=quiet())
 
 
 def test_each_network_meets_each_rate_depth_scale_and_seed() -> None:
