@@ -163,8 +163,17 @@ def _help(name: str, app: typer.Typer) -> str:
         "Settings stand on [a page of their own](settings.md).\n\n",
         text,
     )
+    text = re.sub(r"(?m)^Examples:\n\n((?:\x08\n|.*foldserve-.*\n|\n)+)", _examples, text + "\n")
     # One level lower, as parts of one page.
     return re.sub(r"(?m)^#", "##", text.strip()) + "\n"
+
+
+def _examples(found: re.Match[str]) -> str:
+    """Return the examples of a help as Markdown shows what is typed."""
+    commands = [line.strip() for line in found[1].splitlines() if line.strip("\b ")]
+    return "\n".join(
+        ("**Examples**:\n\n```console", *(f"$ {each}" for each in commands), "```\n\n")
+    )
 
 
 def _keys(models: Iterable[type[BaseModel]]) -> Iterator[Row]:
