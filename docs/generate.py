@@ -163,7 +163,8 @@ def _help(name: str, app: typer.Typer) -> str:
         "Settings stand on [a page of their own](settings.md).\n\n",
         text,
     )
-    text = re.sub(r"(?m)^Examples:\n\n((?:\x08\n|[^#\n].*foldserve-.*\n|\n)+)", _examples, text + "\n")
+    listed = r"(?m)^Examples:\n\n((?:\x08\n|(?!#).*foldserve-.*\n|\n)+)"
+    text = re.sub(listed, _examples, text + "\n")
     # One level lower, as parts of one page.
     return re.sub(r"(?m)^#", "##", text.strip()) + "\n"
 
