@@ -91,7 +91,7 @@ def error_codes() -> str:
         "`Foldserve-Error` names the code in both. gRPC has the same messages, as\n"
         "`INVALID_ARGUMENT` for what a request says, `NOT_FOUND` for 404, `UNAUTHENTICATED` for\n"
         "401, `PERMISSION_DENIED` for 403, `RESOURCE_EXHAUSTED` for 429 and too large a message,\n"
-        "`UNAVAILABLE` for 503, `DEADLINE_EXCEEDED` for 504 and `INTERNAL` for 500.\n\n"
+        "`UNAVAILABLE` for 503, `DEADLINE_EXCEEDED` for 504 and 408, and `INTERNAL` for 500.\n\n"
         + _table(("status", "code", "meaning"), rows)
     )
 

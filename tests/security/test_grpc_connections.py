@@ -306,9 +306,9 @@ async def test_parts_are_counted_before_a_message_is_read(
         for _ in range(3):
             before = before or resident_bytes(running.process.pid)
             for name, body in PARTS.items():
-                found = await refusal(infer, body)
-                wanted = f"the message has more than {MOST_PARTS} parts"
-                assert found == (StatusCode.INVALID_ARGUMENT, wanted), name
+                code, details = await refusal(infer, body)
+                assert code is StatusCode.INVALID_ARGUMENT, name
+                assert details.startswith(f"the message has more than {MOST_PARTS} parts"), name
             for name, body in LIES.items():
                 code, details = await refusal(infer, body)
                 assert code is StatusCode.INVALID_ARGUMENT, name

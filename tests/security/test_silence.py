@@ -235,7 +235,7 @@ def test_the_log_has_every_request_by_its_id_and_nothing_that_was_in_it(
     words = {"event", "level", "timestamp", "worker", "method", "path", "status", "request_id"}
     for line in lines:
         if line["event"] == "request":
-            assert line.keys() == words | {"milliseconds"}
+            assert words <= line.keys() <= words | {"milliseconds", "code", "trace_id"}
     assert "Traceback" not in text
     figure("Log without what a client sent", requests=len(answers), lines=len(lines), told=0)
 

@@ -45,7 +45,9 @@ def test_the_bill_of_materials_is_of_what_the_image_installs(root: Path) -> None
     install = re.search(r"install .*--constraint constraints\.txt '\.\[service\]'", commands)
     assert install
     assert "cyclonedx-py environment" in commands
-    assert "--constraint constraints.txt '.[service]'" in (root / "Dockerfile").read_text()
+    dockerfile = (root / "Dockerfile").read_text()
+    assert "\nARG EXTRAS=service\n" in dockerfile
+    assert '--constraint constraints.txt ".[${EXTRAS}]"' in dockerfile
 
 
 @pytest.mark.parametrize("name", PINS)
