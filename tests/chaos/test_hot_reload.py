@@ -107,6 +107,12 @@ class Clients:
         if value not in may_be or answer["model_version"] != f"{value:.0f}":
             self.wrong.append((value, may_be))
 
+    def have_met(self, version: int) -> Callable[[], Awaitable[bool]]:
+        async def met() -> bool:
+            return version in self.versions
+
+        return met
+
     def assert_unharmed(self) -> None:
         assert self.wrong == []
         assert self.found.lost == 0
@@ -175,6 +181,7 @@ async def test_swaps_under_load_fail_no_request_and_answer_by_the_old_or_the_new
     way = {"REPOSITORY_POLL_S": POLL_S} if by == "poll" else {"CONTROL_PORT": 0}
     with server(root, WORKERS=2, VERSION_POLICY="latest:1", **way) as running:
         async with asked(running) as clients:
+            await until(clients.have_met(1))
             for version in range(2, SWAPS + 2):
                 clients.newest = version
                 put(root, version)
@@ -182,6 +189,7 @@ async def test_swaps_under_load_fail_no_request_and_answer_by_the_old_or_the_new
                     assert (await load(running)).status_code == 200
                 await served_by_all(running, version)
                 clients.oldest = version
+                await until(clients.have_met(version))
                 remove(root, version - 1)
         clients.assert_unharmed()
         assert clients.versions == set(range(1, SWAPS + 2))

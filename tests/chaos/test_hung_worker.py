@@ -15,13 +15,19 @@ from tests.service.servers import server
 pytestmark = pytest.mark.anyio
 
 SILENCE_S = 5  # the least that can be set
+IMPATIENT = {
+    "WORKERS": 2,
+    "WORKER_TIMEOUT_S": SILENCE_S,
+    "RUN_TIMEOUT_S": SILENCE_S - 1,  # a run may hold up its worker for as long
+    "LOG_LEVEL": "error",
+}
 
 
 async def test_a_worker_that_hangs_is_killed_and_replaced_and_nobody_else_is_lost(
     root: Path, figure: Callable[..., None]
 ) -> None:
     """Who connects to it while it hangs is answered by its successor."""
-    with server(root, WORKERS=2, WORKER_TIMEOUT_S=SILENCE_S, LOG_LEVEL="error") as running:
+    with server(root, **IMPATIENT) as running:
         victim = max(running.workers)
         async with asked(running, [REQUEST] * 12 + [READY] * 2) as found:
             await until(lambda: talks(victim, running.port))
@@ -40,7 +46,7 @@ async def test_a_worker_that_hangs_is_killed_and_replaced_and_nobody_else_is_los
 
 async def test_workers_that_were_asleep_with_the_whole_machine_are_not_killed(root: Path) -> None:
     """The process above is woken first, and looks before any worker can give a sign."""
-    with server(root, WORKERS=2, WORKER_TIMEOUT_S=SILENCE_S, LOG_LEVEL="error") as running:
+    with server(root, **IMPATIENT) as running:
         workers, above = running.workers, running.process.pid
         os.killpg(above, signal.SIGSTOP)
         since = time.monotonic()
