@@ -292,10 +292,7 @@ def test_the_float32_model_that_was_measured_is_handed_on() -> None:
     [
         ({"io": "float16"}, "--io float16: goes with --precision fp16 or int8"),
         ({"calibration": Path("x")}, "--calibration: goes with"),
-        (
-            {"held_out": Path("x"), "max_accuracy_drop": 2.0},
-            "--held-out, --max-accuracy-drop: goes",
-        ),
+        ({"held_out": Path("x"), "max_accuracy_drop": 2.0}, "--max-accuracy-drop: goes with"),
         ({"kind": "int8", "io": "float16"}, "--io float16: goes with --precision fp16 only"),
         ({"kind": "int8", "max_accuracy_drop": float("nan")}, "take points of 100"),
         ({"kind": "int8", "max_accuracy_drop": 101.0}, "take points of 100"),
