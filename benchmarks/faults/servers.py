@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from benchmarks.serving import calls
 from benchmarks.serving.servers import BY_NAME, OURS, Server
 
-# Requests that may be in a server at once, where it is told: two workers answer some 90 rows a
-# second, so that the last of them waits for 1.4 s. Our own server finds that by itself.
+# Requests that may be in a server at once, where it is told: more than there are in any scenario
+# but the overload, for which it is set by what the server was measured to answer.
 MOST_REQUESTS = 128
+BOUND = "{most}"
 MS = 1000
 BATCHES = calls.rows_json("/predict_together")
 
@@ -39,17 +40,23 @@ class Subject:
     variables: Sequence[tuple[str, str]] = ()
     callers: calls.Callers | None = None
 
-    def server(self, deadline_s: float) -> Server:
+    @property
+    def bounded(self) -> bool:
+        """Whether it is told how many requests may be in it at once."""
+        return any(BOUND in text for text in (*self.arguments, *dict(self.variables).values()))
+
+    def server(self, deadline_s: float, most: int = MOST_REQUESTS) -> Server:
         """What starts it.
 
         Args:
             deadline_s: That a request has, if it can be told.
+            most: Requests that may be in it at once, likewise.
         """
         known = BY_NAME[self.name]
         told = {
             "seconds": deadline_s,
             "milliseconds": round(deadline_s * MS),
-            "most": MOST_REQUESTS,
+            "most": most,
         }
         # What is for the server itself, such as its port, is filled in when it starts.
         arguments = [text.format(**told) for text in self.arguments]
@@ -62,7 +69,7 @@ class Subject:
         )
 
 
-LIMITS = (("SERVED_TIMEOUT_S", "{seconds}"), ("SERVED_REQUESTS", "{most}"))
+LIMITS = (("SERVED_TIMEOUT_S", "{seconds}"), ("SERVED_REQUESTS", BOUND))
 SUBJECTS: Sequence[Subject] = (
     Subject(
         OURS,
@@ -73,9 +80,9 @@ SUBJECTS: Sequence[Subject] = (
             ("FOLDSERVE_GRPC_PORT", "{{next_port}}"),
         ),
     ),
-    Subject("mosec", "/", arguments=("--timeout", "{milliseconds}", "--capacity", "{most}")),
+    Subject("mosec", "/", arguments=("--timeout", "{milliseconds}", "--capacity", BOUND)),
     Subject("mlserver", "/v2/health/live", grpc="served", without="deadline, bound"),
-    Subject("litserve", "/health", without="bound", variables=LIMITS),
+    Subject("litserve", "/health", without="bound", variables=LIMITS[:1]),
     Subject("bentoml", "/livez", variables=LIMITS, callers={"json": BATCHES}),
     Subject("ray", "/-/healthz", variables=LIMITS),
     Subject("kserve", "/v2/health/live", without="batches, deadline, bound"),

@@ -28,6 +28,7 @@ from benchmarks.serving.peers.network import (
 BATCH_WAIT_S = 0.001
 # At once in a replica: more than there are clients, or all that may be in the server.
 MOST_REQUESTS = REQUESTS // WORKERS if REQUESTS else 128
+FEW = 4  # that wait outside of the replicas, where all of them are bounded
 HTTP = {"host": "127.0.0.1", "port": PORT, "request_timeout_s": TIMEOUT_S}
 
 
@@ -36,7 +37,7 @@ HTTP = {"host": "127.0.0.1", "port": PORT, "request_timeout_s": TIMEOUT_S}
     num_replicas=WORKERS,
     ray_actor_options={"num_cpus": 1},
     max_ongoing_requests=MOST_REQUESTS,
-    max_queued_requests=BATCH if REQUESTS else -1,
+    max_queued_requests=FEW if REQUESTS else -1,
 )
 class Inference:
     """One replica with one session; a request's kind is its content type."""
