@@ -51,6 +51,9 @@ _NO_MEMORY = re.compile(
     "Failed to allocate memory|bad_alloc|bad allocation|out of memory|ALLOC_FAILED", re.IGNORECASE
 )
 
+# As many as numpy's arrays have.
+_MOST_DIMENSIONS = 64
+
 _PATH = re.compile(r"\S*[/\\]\S*")
 # The runtime quotes whole lists of operators; the first lines say what is wrong.
 _LONGEST_REASON = 400
@@ -233,6 +236,9 @@ def _specs(nodes: Sequence[Any]) -> tuple[TensorSpec, ...]:
 
 
 def _spec(node: Any) -> TensorSpec:
+    if len(node.shape) > _MOST_DIMENSIONS:
+        dimensions = f"{len(node.shape)} dimensions, of {_MOST_DIMENSIONS} that can be served"
+        raise ModelLoadError(f"{node.name!r} has {dimensions}")
     if node.type not in _DATATYPES:
         raise ModelLoadError(f"{node.name!r} is of type {node.type}, which cannot be served")
     return TensorSpec(node.name, _DATATYPES[node.type], tuple(node.shape))

@@ -11,11 +11,19 @@ from service.inference.model import Model
 
 _SEED = 0
 
+MOST_NUMBERS = 2**27
+"""Of all inputs together, half a gigabyte of float32: a damaged file does not take the memory."""
+
 
 def has_known_sizes(signature: Signature) -> bool:
     """Return whether every size is fixed but for a batch dimension."""
     first = 1 if signature.batches else 0
     return all(isinstance(dim, int) for spec in signature.inputs for dim in spec.shape[first:])
+
+
+def numbers_of_a_row(signature: Signature) -> int:
+    """Return how many numbers all inputs have together; a size that is open counts once."""
+    return sum(math.prod(_shape(spec, 1)) for spec in signature.inputs)
 
 
 def zeros(model: Model) -> Tensors:

@@ -14,7 +14,13 @@ import numpy as np
 from service.errors import ModelLoadError, RunError
 from service.inference.closeness import is_near
 from service.inference.model import Model
-from service.inference.sample_inputs import has_known_sizes, random_rows, zeros
+from service.inference.sample_inputs import (
+    MOST_NUMBERS,
+    has_known_sizes,
+    numbers_of_a_row,
+    random_rows,
+    zeros,
+)
 
 Clock = Callable[[], float]
 
@@ -77,6 +83,9 @@ def warm_up(
     """
     if not has_known_sizes(model.signature):
         return FirstRuns(model.signature.batches)
+    numbers = numbers_of_a_row(model.signature)
+    if numbers > MOST_NUMBERS:
+        raise ModelLoadError(f"one row of the inputs has {numbers} numbers, of {MOST_NUMBERS}")
     try:
         model.run(zeros(model))
     except RunError as error:
@@ -107,7 +116,8 @@ def _batch_seconds(
     """Run every size that is sure to come, and return the seconds of the largest."""
     for rows in buckets:
         model.run(random_rows(model, rows))
-    if row_s * max_batch_size > _LONGEST_TRIAL_S and not buckets:
+    numbers = max_batch_size * numbers_of_a_row(model.signature)
+    if (row_s * max_batch_size > _LONGEST_TRIAL_S or numbers > MOST_NUMBERS) and not buckets:
         return None
     # That of a slow model decides nothing, and the start would wait for it.
     return _seconds(model, max_batch_size, clock, _LEAST_RUNS if row_s <= LONGEST_ROW_S else 1)

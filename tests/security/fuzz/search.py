@@ -30,6 +30,9 @@ _MEBIBYTE = 2**20
 _LARGEST = 4 * _MEBIBYTE
 _MOST_FOUND = 10
 
+# Of addresses: an input that asks for more is a find, and the machine's other work lives on.
+_MOST_MEMORY = 16 * 2**30
+
 # Inputs after which caches are full and lazy imports are done; what is taken then is growth.
 _SETTLED = 500
 
@@ -160,6 +163,7 @@ def main(
     patience_s: float = PATIENCE_S,
 ) -> None:
     """Search one kind after the other."""
+    resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
     faulthandler.enable()
     faulthandler.register(signal.SIGALRM, chain=True)  # tells where it hangs, and ends
     warnings.simplefilter("ignore")  # as the service has it

@@ -39,6 +39,13 @@ def test_a_plain_model_has_no_manifest(tmp_path: Path) -> None:
     assert load(tmp_path, zoo.doubler()).manifest is None
 
 
+@pytest.mark.parametrize("size", [1, "n"])
+def test_more_dimensions_than_an_array_has_are_refused(tmp_path: Path, size: int | str) -> None:
+    assert load(tmp_path / "most", zoo.doubler(shape=[size] * 64)).signature.inputs[0].shape[63]
+    with pytest.raises(ModelLoadError, match="'x' has 65 dimensions, of 64 that can be served"):
+        load(tmp_path / "more", zoo.doubler(shape=[size] * 65))
+
+
 @pytest.mark.parametrize("what", [b"an input", b"Add", b"some metadata"])
 def test_what_is_not_utf_8_in_a_file_is_refused(
     tmp_path: Path, what: bytes, capsys: pytest.CaptureFixture[str]

@@ -50,6 +50,30 @@ def test_warm_up_runs_one_row_and_the_largest_batch() -> None:
     assert sizes(model) >= {1, 7}
 
 
+class Wide(FakeModel):
+    """Takes rows of a size of its own, and would run on them."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.signature = Signature(
+            (TensorSpec("x", "FP32", ("batch", width)),), (TensorSpec("y", "FP32", ("batch", 3)),)
+        )
+
+
+def test_no_input_is_made_that_takes_the_memory() -> None:
+    model = Wide(2**45)
+    with pytest.raises(ModelLoadError, match="one row of the inputs has 35184372088832 numbers"):
+        warm_up(model, max_batch_size=1)
+    assert model.runs == []
+
+
+def test_the_largest_batch_is_not_tried_where_it_would_take_the_memory() -> None:
+    model = Wide(2**10)
+    told = warm_up(model, max_batch_size=2**18)  # a gigabyte
+    assert max(sizes(model)) == 2
+    assert (told.batches, told.in_place, told.batch_s) == (True, False, None)
+
+
 def test_warm_up_runs_every_bucket_however_slow() -> None:
     model = Clocked(row_s=1.0)
     told = warm_up(model, 16, (1, 4, 16), model.clock)
