@@ -13,7 +13,7 @@ from tests.chaos.load import HOST, resident_bytes
 from tests.security.fuzz.judgement import NOBODY, Search, alarms
 from tests.service.servers import Server
 
-SHORT_S = 1.0
+SHORT_S = 0.8
 SECONDS = float(os.environ.get("FUZZ_SECONDS", SHORT_S))
 """How long each search goes on (``make fuzz SECONDS=``)."""
 

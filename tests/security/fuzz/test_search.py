@@ -14,7 +14,7 @@ from tests.security.fuzz.search import PATIENCE_S, held
 from tests.security.fuzz.target import CORPUS, SECONDS, SEED, SHORT_S
 
 # Of the short form: a thousand inputs of most kinds, and a hundred models.
-SHORT_SEARCH_S = {"readers": 0.3, "models": 0.6}
+SHORT_SEARCH_S = {"readers": 0.2, "models": 0.4}
 
 # Imports, and the seeds of every kind, on a loaded machine.
 STARTING_S = 60
