@@ -53,24 +53,6 @@ def watch(running: Server) -> Iterator[Watch]:
     found.end()
 
 
-@pytest.mark.parametrize("name", KINDS)
-async def test_damaged_bytes_have_the_intended_answers(
-    running: Server, watch: Watch, tmp_path: Path, name: str, figure: Callable[..., None]
-) -> None:
-    port = int(running.control.rpartition(":")[2]) if name == "commands" else running.port
-    kind, found = KINDS[name], Search(name)
-    await send_all(found, port, kind(SEED + 1), SETTLING_S, watch.alive)
-    watch.begin()
-    await send_all(found, port, corpus(name), alive=watch.alive)
-    await send_all(found, port, kind(SEED), SECONDS, watch.alive)
-    tell(found)
-    assert not keep(found, tmp_path)
-    assert watch.complaints() == []
-    assert found.answers["200"]  # some are not damaged where it matters
-    assert found.answers["400"]
-    figure(f"Fuzzing of {name}", inputs=found.tried, crashed=0, hung=0, wrong=0)
-
-
 async def test_every_road_gives_a_body_the_same_answer(
     running: Server, watch: Watch, tmp_path: Path, figure: Callable[..., None]
 ) -> None:
@@ -102,6 +84,24 @@ def said(answer: bytes | None) -> tuple[bytes, bytes, bytes]:
     head, _, body = (answer or b"").partition(b"\r\n\r\n")
     length = re.search(rb"(?i)\r\ninference-header-content-length: (\d+)", head)
     return head[9:12], length[1] if length else b"", re.sub(rb'"request_id":"[^"]*"', b"", body)
+
+
+@pytest.mark.parametrize("name", KINDS)
+async def test_damaged_bytes_have_the_intended_answers(
+    running: Server, watch: Watch, tmp_path: Path, name: str, figure: Callable[..., None]
+) -> None:
+    port = int(running.control.rpartition(":")[2]) if name == "commands" else running.port
+    kind, found = KINDS[name], Search(name)
+    await send_all(found, port, kind(SEED + 1), SETTLING_S, watch.alive)
+    watch.begin()
+    await send_all(found, port, corpus(name), alive=watch.alive)
+    await send_all(found, port, kind(SEED), SECONDS, watch.alive)
+    tell(found)
+    assert not keep(found, tmp_path)
+    assert watch.complaints() == []
+    assert found.answers["200"]  # some are not damaged where it matters
+    assert found.answers["400"]
+    figure(f"Fuzzing of {name}", inputs=found.tried, crashed=0, hung=0, wrong=0)
 
 
 async def test_the_server_answers_as_before(running: Server, watch: Watch) -> None:
