@@ -27,9 +27,11 @@ RUN_ELSEWHERE = {
         "tests/training/study/test_study.py"
     ),
 }
-# One epoch, or one plan, shows that a command runs; how far it gets stands in README's table.
+# One epoch, or one plan, shows that a command runs; how far it gets stands in README's table. And
+# a port may be taken on the machine of a test.
 SHORTENED = {
     "foldserve-train": " --set training.epochs=1",
+    "foldserve-serve check": " --running",
     "foldserve-serve tune": " --workers 1 --threads 1 --max-batch-size 8 --seconds 0.3 --rounds 1"
     " --p99-ms 60000",
 }
