@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from httptools import HttpParserError
+from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
     HttpToolsProtocol,
@@ -56,6 +57,7 @@ class BoundedConnection(HttpToolsProtocol):
         self._last_words: bytes | None = None  # the answer to what is not read any further
         self._unsent_bytes = 0
         self._unsent_timer: asyncio.TimerHandle | None = None
+        self._running: RequestResponseCycle | None = None  # of those in the app, the first
 
     def connection_made(self, transport: Any) -> None:
         """Begin to wait for the first head."""
@@ -70,6 +72,12 @@ class BoundedConnection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget everything; a timer would keep a connection that was reset."""
         super().connection_lost(exc)
+        # uvicorn tells the last request that came; those before it are told nothing, and the app
+        # would go on with them, and write to a transport that is none any more.
+        self.pipeline.clear()
+        if self._running is not None and not self._running.response_complete:
+            self._running.disconnected = True
+            self._running.message_event.set()
         self._unset_keepalive_if_required()
         self._forget_unsent()
 
@@ -170,6 +178,10 @@ class BoundedConnection(HttpToolsProtocol):
             self.transport.abort()
         else:
             super().timeout_keep_alive_handler()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def _wait(self, seconds: float) -> None:
         self.timeout_keep_alive_task = self.loop.call_later(

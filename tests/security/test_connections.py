@@ -95,6 +95,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with server(models, ACCESS_LOG="none", **bounds) as process:
         yield process
         assert process.stop() == 0
+        assert process.process.stderr is not None
+        assert "Traceback" not in process.process.stderr.read()
 
 
 class Left:
@@ -160,6 +162,7 @@ async def test_what_is_said_to_a_slow_body_names_the_time(running: Server) -> No
 
 async def test_slow_but_honest_is_answered(running: Server) -> None:
     """The times are of a head and of a body, and not of a connection."""
+    left = Left(running)
     reader, writer = await connect(running.port)
     for _ in range(4):
         writer.write(GOOD[:30])
@@ -169,6 +172,7 @@ async def test_slow_but_honest_is_answered(running: Server) -> None:
         writer.write(GOOD[-10:])
         assert (await read_answer(reader)).startswith(b"HTTP/1.1 200 ")
     writer.close()
+    await left.nothing()  # the next test counts from here
 
 
 def unread(port: int, asked: bytes) -> socket.socket:

@@ -91,6 +91,7 @@ def started(module: str, models: Path, choices: Mapping[str, object]) -> "subpro
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        pipesize=2**20,  # a server whose log nobody reads stops at the pipe's end
         start_new_session=True,  # so that a test can send a signal to its whole group
     )
 
