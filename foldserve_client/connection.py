@@ -84,7 +84,7 @@ def translated() -> Iterator[None]:
     """Raise what httpx raises in the block as an error of this package."""
     try:
         yield
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError) as error:
         raise _failure(error) from error
 
 
@@ -95,7 +95,10 @@ def _failure(error: Exception) -> FoldserveError:
             return ConnectionFailed("no connection came about in its time")
         case httpx.TimeoutException():
             return TimedOut("no answer came within the time of the call")
-        case httpx.NetworkError() | httpx.RemoteProtocolError() | httpx.ProxyError():
+        # httpx lets an error of TLS through that comes behind the handshake.
+        case (
+            httpx.NetworkError() | httpx.RemoteProtocolError() | httpx.ProxyError() | ssl.SSLError()
+        ):
             return CertificateRefused(what) if _of_certificate(error) else ConnectionFailed(what)
         case httpx.DecodingError():
             return InvalidAnswer(f"the answer cannot be unpacked: {what}")

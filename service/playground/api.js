@@ -1,6 +1,6 @@
 /** Requests to the server that this page came from. */
 
-import { keyHeaders } from "./key.js";
+import { apiKey, keyHeaders } from "./key.js";
 import { Problem, problemOf, unreachable } from "./problem.js";
 
 /** @typedef {{method?: string, body?: BodyInit, headers?: Record<string, string>, signal?: AbortSignal}} Call */
@@ -87,6 +87,7 @@ function told(error) {
  * @throws {Problem} an error, or no answer
  */
 export async function attempt(path, call = {}) {
+  const key = apiKey();
   const headers = { ...call.headers, ...keyHeaders() };
   const began = performance.now();
   let response, text;
@@ -98,7 +99,11 @@ export async function attempt(path, call = {}) {
     throw unreachable();
   }
   const milliseconds = performance.now() - began;
-  if (!response.ok) throw problemOf(response, text);
+  if (!response.ok) {
+    const problem = problemOf(response, text);
+    problem.isOfOldKey = key !== apiKey();
+    throw problem;
+  }
   const timing = response.headers.get("Server-Timing") ?? "";
   return { text, milliseconds, timing, requestId: response.headers.get("X-Request-ID") ?? "" };
 }

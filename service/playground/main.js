@@ -107,7 +107,7 @@ function reload() {
 }
 
 onProblem((error) => {
-  if (error.status === 401) askForKey();
+  if (error.status === 401 && !error.isOfOldKey) askForKey();
 });
 watchTheme(byId("theme", HTMLSelectElement));
 watchKey(reload);

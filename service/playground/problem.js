@@ -63,6 +63,8 @@ export class Problem extends Error {
     this.code = more.code ?? null;
     this.requestId = more.requestId ?? null;
     this.retryAfter = more.retryAfter ?? 0;
+    /** Whether the key was changed while the request was under way. */
+    this.isOfOldKey = false;
   }
 
   /** Whether it may be over in a moment. @returns {boolean} */

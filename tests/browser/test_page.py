@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from service import errors
 from tests.browser.chromium import PATIENCE_MS, Visit
@@ -259,9 +259,26 @@ def test_a_key_is_forgotten_when_a_person_says_so(stranger: Visit) -> None:
     give(page, KEYS["predict"])
     chosen(page, "digits")
     page.click("#key")
+    expect(page.locator("#trouble")).to_be_hidden()  # with the words of the first visit in it
     page.click("#key-dialog button[value=forget]")
+    expect(page.locator("#trouble")).to_be_visible()
     expect(page.locator("#trouble")).to_contain_text("unauthorized")
     assert page.evaluate("sessionStorage.length") == 0
+
+
+def test_a_late_answer_to_an_old_key_asks_for_no_other(stranger: Visit) -> None:
+    """Of the requests without a key the slowest comes back behind the key."""
+    page = stranger.page
+    late: list[Route] = []
+    page.route("**/v2", lambda route: late.append(route), times=1)  # noqa: PLW0108 -- it sets a mark on it
+    stranger.go("/#/try/digits")
+    give(page, KEYS["predict"])
+    chosen(page, "digits")
+    with page.expect_response("**/v2") as answer:
+        late[0].continue_()
+    assert answer.value.status == 401
+    page.evaluate("new Promise((resolve) => setTimeout(resolve, 100))")
+    expect(page.locator("#key-dialog")).to_be_hidden()
 
 
 def test_a_key_with_a_low_rate_opens_the_page_as_well(stranger: Visit) -> None:
