@@ -18,6 +18,8 @@ the next batch. On both,
 - only items of equal ``key`` share a run; the oldest waiting item decides which;
 - a thread's batch ends where one more row would make those in it late, by the same pace: else
   who comes behind makes the run long that they were let in for;
+- a thread runs nothing that will be late while there is something that will not be: after a
+  moment in which the machine stood still, else every run would end just too late;
 - a call that is cancelled or past its deadline leaves the queue at once and costs no run;
   if its run has begun, its result is dropped and its mates never notice;
 - a failing run of several calls is repeated call by call, so that only the guilty fail;
@@ -228,7 +230,7 @@ class Batcher(Generic[Item, Result]):
         began = time.monotonic()
         while batch := self._next_batch():
             outcome = self._attempt(batch)
-            self._deliver(batch, outcome)
+            self._deliver(batch, outcome, outcome.ended - outcome.began)
             if outcome.ended - outcome.began >= _HELD_UP_S:
                 self._leave_place()
             if outcome.ended - began >= _TURN_S:
@@ -244,12 +246,15 @@ class Batcher(Generic[Item, Result]):
         lasts = self._admission.lasts
         while len(self._running) < runners.threads and (batch := self._next_batch(lasts)):
             self._running.append(batch)
-            runners.start(partial(self._attempt, batch), partial(self._finish, batch))
+            done = partial(self._finish, batch, time.monotonic())
+            runners.start(partial(self._attempt, batch), done)
 
-    def _finish(self, batch: list[Call[Item, Result]], outcome: Outcome[Result]) -> None:
+    def _finish(
+        self, batch: list[Call[Item, Result]], given: float, outcome: Outcome[Result]
+    ) -> None:
         """Take back what a runner did, and give it the next batch before anyone else's turn."""
         self._running.remove(batch)
-        self._deliver(batch, outcome)
+        self._deliver(batch, outcome, time.monotonic() - given)
         self._flush()
 
     def _next_batch(self, lasts: Callable[[int], float] | None = None) -> list[Call[Item, Result]]:
@@ -262,13 +267,22 @@ class Batcher(Generic[Item, Result]):
     def _attempt(self, batch: list[Call[Item, Result]]) -> Outcome[Result]:
         return attempt(self._run, [call.item for call in batch])
 
-    def _deliver(self, batch: list[Call[Item, Result]], outcome: Outcome[Result]) -> None:
-        """Give each call its result; those of a failed run get another, each alone."""
+    def _deliver(
+        self, batch: list[Call[Item, Result]], outcome: Outcome[Result], seconds: float
+    ) -> None:
+        """Give each call its result; those of a failed run get another, each alone.
+
+        Args:
+            batch: of the run.
+            outcome: of the run.
+            seconds: for which it kept the next run waiting. Under load waking a thread, and the
+                loop's turn to hear of its end, take a share of it that adds up in a long queue.
+        """
         results, error, began, ended = outcome
         rows = sum([call.rows for call in batch])
         self._on_run(rows, ended - began)
         if error is None:
-            self._admission.learn(rows, ended - began)
+            self._admission.learn(rows, seconds)
             ran = rows, began, ended - began
             for call, result in zip(batch, results, strict=True):
                 if not call.answer.done():

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
@@ -11,6 +11,8 @@ from service.errors import DeadlineExceeded
 
 Given_contra = TypeVar("Given_contra", contravariant=True)
 
+
+_LATE = "the request was not answered in time"
 
 Ran = tuple[int, float, float]
 """A run that went well: the rows of all who shared it, when it began (``time.monotonic``), and how
@@ -63,7 +65,7 @@ class Call(Generic[Item, Result]):
     def is_wanted(self, now: float) -> bool:
         """Return whether the call is to be answered still; one that is late fails."""
         if self.deadline <= now:
-            self.fail(DeadlineExceeded("the request was not answered in time"))
+            self.fail(DeadlineExceeded(_LATE))
         return not self.answer.done()
 
 
@@ -101,36 +103,58 @@ class Waiting(Generic[Item, Result]):
 
         Args:
             max_rows: of the batch.
-            lasts: tells the seconds that a run of so many rows takes. With it, the batch ends
-                where one more call would make one late that is in it.
+            lasts: tells the seconds that a run of so many rows takes. With it, what a run would
+                answer too late fails at once if anything that waits can be in time, and the
+                batch ends where one more call would make one late that is in it.
         """
-        batch: list[Call[Item, Result]] = []
-        dropped: list[Call[Item, Result]] = []
         now = time.monotonic()
-        for call in self._calls:
-            if call.deadline <= now or call.answer.done():
-                dropped.append(call)
-            elif not batch or call.key == batch[0].key:
-                if call.rows > max_rows:
-                    break
-                batch.append(call)
-                max_rows -= call.rows
-            if not max_rows:
-                break
-        del batch[_in_time(batch, lasts, now) :]
+        dropped: list[Call[Item, Result]] = []
+        hopeless: list[Call[Item, Result]] = []
+        batch = _sharing(self._hopeful(now, lasts, dropped, hopeless), max_rows)
+        if not batch:  # the pace may be mistaken: what is run is what it is learned from
+            batch = _sharing(hopeless, max_rows)
+        elif lasts is not None:
+            dropped += hopeless
+            del batch[_in_time(batch, lasts, now) :]
         for call in (*dropped, *batch):
             self.leave(call)
         for call in dropped:  # last of all: one that fails may bring the next call at once
-            call.is_wanted(now)
+            call.fail(DeadlineExceeded(_LATE))
         return batch
 
+    def _hopeful(
+        self,
+        now: float,
+        lasts: Callable[[int], float] | None,
+        dropped: list[Call[Item, Result]],
+        hopeless: list[Call[Item, Result]],
+    ) -> Iterator[Call[Item, Result]]:
+        """Yield what can be in time; the rest, as far as it is looked at, goes into the lists."""
+        for call in self._calls:
+            if call.deadline <= now or call.answer.done():
+                dropped.append(call)
+            elif lasts is not None and now + lasts(call.rows) > call.deadline:
+                hopeless.append(call)
+            else:
+                yield call
 
-def _in_time(
-    batch: Sequence[Call[Item, Result]], lasts: Callable[[int], float] | None, now: float
-) -> int:
-    """Return how many of a batch can run together and be in time, as far as they can be at all."""
-    if lasts is None:
-        return len(batch)
+
+def _sharing(calls: Iterable[Call[Item, Result]], max_rows: int) -> list[Call[Item, Result]]:
+    """Return the oldest call and those behind it that fit into its run, in order."""
+    batch: list[Call[Item, Result]] = []
+    for call in calls:
+        if not batch or call.key == batch[0].key:
+            if call.rows > max_rows:
+                break
+            batch.append(call)
+            max_rows -= call.rows
+            if not max_rows:
+                break
+    return batch
+
+
+def _in_time(batch: Sequence[Call[Item, Result]], lasts: Callable[[int], float], now: float) -> int:
+    """Return how many of a batch can run together and be in time; each can be, alone."""
     rows, soonest = 0, math.inf
     for count, call in enumerate(batch):
         rows += call.rows

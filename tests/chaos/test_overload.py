@@ -22,39 +22,40 @@ from tests.service.servers import Server, server
 pytestmark = pytest.mark.anyio
 
 DEADLINE_S = 2.0
-SECONDS = 60 if LONG else 4
+SECONDS = 60 if LONG else 6
 TIMES = 4
 BATCH = 4
-# Enough connections that the requests which wait for a run, at most DEADLINE_S of capacity, leave
-# some free for those that are refused at once.
-CONNECTIONS = 1000
+# Products in a run, some 50 milliseconds of them: the load is the model's. Of a run of a few
+# milliseconds four times its capacity is a thousand requests a second, and on two processors the
+# generator of so many takes the time that the runs are measured by.
+TURNS = 600
+# Enough that the requests which wait for a run, at most DEADLINE_S of capacity, leave some free
+# for those that are refused at once.
+CONNECTIONS = 500
 LIVE = get_request("/v2/health/live")
 HEALTH_S = 0.1
-# A third of its peak: a server without admission answers nothing in time. The generator
-# of four times the load has its share of the two processors, so the short form is no measure.
-LEAST_GOODPUT = 0.9 if LONG else 0.3
-# The pace that admission knows is that of the runs before, when the generator took less of the two
-# processors: for as long as the queue that was let in by it lasts, some answers are late.
-MOST_LATE = 0.01 if LONG else 0.5
-# From the server's answer to the client that reads it, while a thousand others are read.
-READING_S = 0.0 if LONG else 0.5
-# In seconds the buffers of a thousand connections are not all there yet; in a minute they are.
-MOST_GROWTH = 1.05 if LONG else 1.6
+# The short form is part of every run of the tests, beside whatever the machine does meanwhile; the
+# pace that admission knows is then that of the runs before. A server without admission answers
+# nothing in time.
+LEAST_GOODPUT = 0.9 if LONG else 0.5
+MOST_LATE = 0.01 if LONG else 0.25
+READING_S = 0.0 if LONG else 0.25  # from the server's answer to the client that reads it
+# Of the memory when every connection has been in use and the queue is as long as it gets, which
+# takes some ten seconds; in the short form it is not yet.
+FILLED_S = 15 if LONG else 3
+MOST_GROWTH = 1.05 if LONG else 1.25
 
 
 async def test_overload_is_refused_and_the_rest_answered_in_time(
     tmp_path: Path, figure: Callable[..., None]
 ) -> None:
     """At 4 x capacity what would be late is refused at once, and the rest is answered."""
-    zoo.put(tmp_path, "mill", 1, zoo.mill())
+    zoo.put(tmp_path, "mill", 1, zoo.mill(turns=TURNS))
     request = infer_request("mill", [1024], binary=True)
     choices = {"MAX_BATCH_SIZE": BATCH, "REQUEST_TIMEOUT_S": DEADLINE_S, "INTRA_OP_THREADS": 1}
     with server(tmp_path, **choices, RUNNERS=1) as running:
         peak = await closed_loop(running.port, [request], clients=4 * BATCH, seconds=SECONDS / 4)
-        await open_loop(running.port, [request], TIMES * peak.goodput, 1.0, CONNECTIONS)
-        before = resident_bytes(running.process.pid)
-        loaded, healthy = await overload(running, request, TIMES * peak.goodput)
-        growth = resident_bytes(running.process.pid) / before
+        loaded, healthy, growth = await overload(running, request, TIMES * peak.goodput)
 
     answered = loaded.statuses[200]
     assert loaded.lost == healthy.lost == 0
@@ -68,7 +69,7 @@ async def test_overload_is_refused_and_the_rest_answered_in_time(
     assert loaded.goodput >= LEAST_GOODPUT * peak.goodput
     assert growth < MOST_GROWTH
     assert set(healthy.statuses) == {200}
-    assert healthy.slowest(0.5) < HEALTH_S
+    assert healthy.slowest(0.99 if LONG else 0.5) < HEALTH_S
     figure(
         "Overload: at 4 x capacity, what would be late is refused with Retry-After",
         requests=loaded.requests,
@@ -81,9 +82,21 @@ async def test_overload_is_refused_and_the_rest_answered_in_time(
     )
 
 
-async def overload(running: Server, request: bytes, rate: float) -> tuple[Found, Found]:
-    """Load the server, and ask it meanwhile twenty times a second whether it lives."""
+async def overload(running: Server, request: bytes, rate: float) -> tuple[Found, Found, float]:
+    """Load the server, and ask it meanwhile twenty times a second whether it lives.
+
+    Returns:
+        What came of both, and the share by which the server's memory grew once it was filled.
+    """
+
+    async def growth() -> float:
+        await asyncio.sleep(FILLED_S)
+        before = resident_bytes(running.process.pid)
+        await asyncio.sleep(SECONDS - FILLED_S)
+        return resident_bytes(running.process.pid) / before
+
     return await asyncio.gather(
         open_loop(running.port, [request], rate, SECONDS, CONNECTIONS),
         open_loop(running.port, [LIVE], 20, SECONDS, connections=4),
+        growth(),
     )

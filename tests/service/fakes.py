@@ -5,12 +5,16 @@ import time
 from collections.abc import Mapping
 
 import numpy as np
+import pytest
 
 from service.artifact.manifest import Manifest
 from service.artifact.signature import Array, Signature, TensorSpec
+from service.batching.pace import Pace
 from service.errors import InferenceFailed
 
 PATIENCE_S = 20
+
+_LEARN = Pace.learn
 
 
 class FakeModel:
@@ -44,6 +48,11 @@ class FakeModel:
     def terminate(self) -> None:
         self.terminated = True
         self.go.set()
+
+
+def learn_runs_of(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let admission learn of each run from now on that it lasts so long, as if it had."""
+    monkeypatch.setattr(Pace, "learn", lambda pace, rows, _: _LEARN(pace, rows, seconds))
 
 
 class LeapingClock:

@@ -14,10 +14,9 @@ from fastapi import FastAPI
 from service import errors
 from service.api.problems import protocol, title
 from service.app import create_app
-from service.batching import runners
 from tests.service import zoo
 from tests.service.apps import client_of, running, service_of, settings
-from tests.service.fakes import FakeModel, LeapingClock
+from tests.service.fakes import FakeModel, learn_runs_of
 from tests.service.pictures import grey
 
 pytestmark = pytest.mark.anyio
@@ -214,7 +213,7 @@ async def test_a_full_queue_answers_429_at_once_and_says_when_to_come_back(tmp_p
 async def test_what_would_be_late_answers_429_at_once_and_says_when_to_come_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runners, "time", LeapingClock(10.0))  # each run takes ten seconds
+    learn_runs_of(10.0, monkeypatch)
     app, model = held_app(tmp_path, max_batch_size=1, request_timeout_s=9.0)
     async with running(app) as client:
         model.go.set()

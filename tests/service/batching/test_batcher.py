@@ -24,7 +24,7 @@ from service.errors import (
     QueueFull,
     ShuttingDown,
 )
-from tests.service.fakes import PATIENCE_S, LeapingClock
+from tests.service.fakes import PATIENCE_S, LeapingClock, learn_runs_of
 
 pytestmark = pytest.mark.anyio
 
@@ -612,7 +612,7 @@ async def test_calls_cancelled_at_many_points_leave_nothing_in_the_queue(in_plac
 async def test_what_would_be_late_behind_others_is_refused_and_an_idle_server_takes_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(runners, "time", LeapingClock(10.0))  # each run takes ten seconds
+    learn_runs_of(10.0, monkeypatch)
     runner = Runner()
     async with batching(runner, max_batch_size=1) as batcher:
         assert await outcome(call(batcher, 1)) == 10
@@ -632,11 +632,11 @@ async def test_what_would_be_late_behind_others_is_refused_and_an_idle_server_ta
 async def test_who_comes_behind_makes_no_run_longer_than_those_before_can_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Runs of one row and of three tell that a row takes ten seconds, of a clock that leaps."""
+    """Runs of one row and of three tell that a row takes ten seconds."""
     runner = Runner()
     async with batching(runner) as batcher:
         for rows in (3, 1):
-            monkeypatch.setattr(runners, "time", LeapingClock(10.0 * rows))
+            learn_runs_of(10.0 * rows, monkeypatch)
             assert await outcome(call(batcher, 1, rows=rows)) == 10
         runner.held = True
         first = call(batcher, 2)

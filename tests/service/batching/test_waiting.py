@@ -12,16 +12,19 @@ ROW_S = 1000.0  # of each row of a run: the seconds of the test itself are none 
 
 
 class Answer:
-    """Where a call's answer goes."""
+    """Where a call's answer goes; here it is an error, if anything."""
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
 
     def done(self) -> bool:
-        return False
+        return self.error is not None
 
     def set_result(self, _: Answered[str], /) -> None:
         raise AssertionError
 
-    def set_exception(self, _: Exception, /) -> None:
-        raise AssertionError
+    def set_exception(self, exception: Exception, /) -> None:
+        self.error = exception
 
 
 def lasts(rows: int) -> float:
@@ -49,7 +52,6 @@ def items(batch: Sequence[Call[str, str]]) -> str:
         ([2, 8, 8, 8], "01"),
         ([8, 8, 3, 8], "012"),  # the third of them has time for three
         ([8, 8, 2, 8], "0123"),  # in a run of three rows it is late, whoever is behind it
-        ([0, 8, 8, 8], "0123"),  # late alone: who knows, and it binds nobody
         ([math.inf] * 4, "0123"),
     ],
 )
@@ -71,3 +73,32 @@ def test_rows_count_and_not_calls() -> None:
     assert items(calls.take(8, lasts)) == "01"
     assert items(calls.take(8, lasts)) == "2"
     assert calls.rows == 0
+
+
+@pytest.mark.parametrize(
+    ("rows_left", "together", "failed"),
+    [
+        ([0, 8, 8, 8], "123", "0"),
+        ([0, 0, 1, 8], "2", "01"),  # and who comes behind would make the third late
+        ([8, 0, 8, 0], "02", "1"),  # nobody looks at those behind the last that fits
+        ([0, 0, 0, 0], "01", ""),  # nothing can be in time: the pace may be mistaken
+    ],
+)
+def test_what_would_be_late_costs_no_run_while_anything_can_be_in_time(
+    rows_left: list[float], together: str, failed: str
+) -> None:
+    calls = waiting(*rows_left)
+    every = list(calls)
+    assert items(calls.take(2 if len(together) == 2 else 8, lasts)) == together
+    late = [call for call in every if isinstance(call.answer, Answer) and call.answer.error]
+    assert items(late) == failed
+    assert len(calls) == calls.rows == 4 - len(together) - len(failed)
+
+
+def test_who_is_not_hopeless_but_behind_one_of_another_key_waits() -> None:
+    calls = waiting(0, 8, 8)
+    hopeless, first, other = calls
+    first.key, other.key = "a", "b"
+    assert items(calls.take(8, lasts)) == "1"
+    assert hopeless not in calls
+    assert list(calls) == [other]
