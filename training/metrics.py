@@ -31,15 +31,41 @@ class Measured:
         return int(self.confusion.sum())
 
 
-@torch.no_grad()
+@dataclass(frozen=True)
+class Mistake:
+    """A sample that was taken for another class.
+
+    Attributes:
+        index: Of the sample.
+        actual: Its class.
+        predicted: The one it was taken for.
+        probability: That the model gave to it, by softmax.
+    """
+
+    index: int
+    actual: int
+    predicted: int
+    probability: float
+
+
 def evaluate(model: nn.Module, batches: Batches) -> Measured:
-    """Run a model over all samples, in eval mode and in order; its mode is given back."""
+    """Run a model over all samples, and compare."""
+    return measure(*answers(model, batches))
+
+
+@torch.no_grad()
+def answers(model: nn.Module, batches: Batches) -> tuple[Tensor, Tensor]:
+    """Run a model over all samples, in eval mode and in order; its mode is given back.
+
+    Returns:
+        Logits, (N, classes), and targets, (N,).
+    """
     was_training = model.training
     model.eval()
     outputs = [(model(inputs), targets) for inputs, targets in batches.in_order()]
     model.train(was_training)
     logits = torch.cat([logits for logits, _ in outputs])
-    return measure(logits, torch.cat([targets for _, targets in outputs]))
+    return logits, torch.cat([targets for _, targets in outputs])
 
 
 def measure(logits: Tensor, targets: Tensor) -> Measured:
@@ -52,3 +78,24 @@ def measure(logits: Tensor, targets: Tensor) -> Measured:
         accuracy=float((predictions == targets).double().mean()),
         confusion=counts.view(classes, classes).cpu().numpy(),
     )
+
+
+def example_mistakes(logits: Tensor, targets: Tensor, most: int) -> list[Mistake]:
+    """Return one mistake of each kind, the surest; the kinds that are most frequent come first.
+
+    Args:
+        logits: (N, classes).
+        targets: (N,).
+        most: Of them.
+    """
+    probabilities, predictions = logits.double().softmax(dim=1).max(dim=1)
+    wrong = (predictions != targets).nonzero().flatten()
+    surest_first = wrong[probabilities[wrong].argsort(descending=True, stable=True)].tolist()
+    kinds: dict[tuple[int, int], list[int]] = {}
+    for index in surest_first:
+        kinds.setdefault((int(targets[index]), int(predictions[index])), []).append(index)
+    frequent_first = sorted(kinds.items(), key=lambda kind: -len(kind[1]))
+    return [
+        Mistake(of[0], actual, predicted, float(probabilities[of[0]]))
+        for (actual, predicted), of in frequent_first[:most]
+    ]

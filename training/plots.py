@@ -1,4 +1,4 @@
-"""Two pictures of a run: its curves, and what it confuses with what."""
+"""Pictures of a run: its curves, what it confuses with what, and examples of that."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,12 +11,19 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from training import atomic, drawing
+from training.metrics import Mistake
 
 _TRAIN: drawing.Style = drawing.ORANGE | {"label": "train (augmented)"}
 _VALIDATION: drawing.Style = drawing.BLUE | {"label": "validation"}
 
 _MOST_NUMBERED = 20  # classes; beyond that the counts would not fit into their cells
 _LONGEST_LABEL = 24  # characters; a class may be called by a whole sentence
+
+MOST_MISTAKES = 12
+_MISTAKES_A_ROW = 4
+_MISTAKE = (2.2, 2.6)  # inches
+_SIGNAL = 2  # dimensions
+_GRAY = 1  # channel
 
 
 def curves(path: Path, history: Sequence[dict[str, Any]], best_epoch: int) -> None:
@@ -64,6 +71,51 @@ def confusion(path: Path, counts: NDArray[np.int64], labels: Sequence[str]) -> N
         axes.set_yticks(range(len(names)), names, parse_math=False)
         _number(axes, counts, shares)
     atomic.write(path, drawing.png(figure))
+
+
+def mistakes(
+    path: Path, inputs: NDArray[Any], found: Sequence[Mistake], labels: Sequence[str]
+) -> None:
+    """Draw samples that were taken for another class.
+
+    Args:
+        path: The PNG file.
+        inputs: (N, channels, height, width) of images, (N, channels, length) of signals.
+        found: At most as many as can be told apart, ``MOST_MISTAKES``.
+        labels: Class names.
+    """
+    columns = min(_MISTAKES_A_ROW, max(1, len(found)))
+    rows = max(1, -(-len(found) // columns))
+    width, height = _MISTAKE
+    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
+    panels = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axes in panels:
+        axes.set(xticks=[], yticks=[])
+    for mistake, axes in zip(found, panels, strict=False):
+        _draw_input(axes, inputs[mistake.index])
+        actual, predicted = (
+            _shortened(labels[mistake.actual]),
+            _shortened(labels[mistake.predicted]),
+        )
+        title = f"{actual}\ntaken for {predicted}\n({mistake.probability:.0%})"
+        axes.set_title(title, fontsize="small", parse_math=False)
+    for axes in panels[len(found) :]:
+        axes.set_axis_off()
+    if not found:
+        figure.suptitle("No mistakes")
+    atomic.write(path, drawing.png(figure))
+
+
+def _draw_input(axes: Axes, given: NDArray[Any]) -> None:
+    if given.ndim == _SIGNAL:
+        for channel, style in zip(
+            given, (drawing.BLUE, drawing.ORANGE, drawing.GREEN), strict=False
+        ):
+            axes.plot(channel, **style | {"marker": ""})
+    elif len(given) == _GRAY:
+        axes.imshow(given[0], cmap="gray", vmin=0, vmax=255)
+    else:
+        axes.imshow(given.transpose(1, 2, 0))
 
 
 def _shortened(label: str) -> str:

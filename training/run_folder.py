@@ -44,6 +44,7 @@ class RunFolder:
         metrics: One JSON object a line: every epoch, then the held-out result.
         curves: Loss and accuracy by epoch.
         confusion: Confusion matrix of the held-out split.
+        mistakes: Examples of what was taken for another class there.
         samples: Samples to calibrate and to judge a narrower model with.
     """
 
@@ -54,6 +55,7 @@ class RunFolder:
         self.metrics = path / "metrics.jsonl"
         self.curves = path / "curves.png"
         self.confusion = path / "confusion.png"
+        self.mistakes = path / "mistakes.png"
         self.samples = path / "samples.npz"
         self._config = path / "config.json"
         # There as long as the checkpoint is of an earlier run.

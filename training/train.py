@@ -26,7 +26,7 @@ from training.loop import (
     require_finite,
     train_epoch,
 )
-from training.metrics import Measured, evaluate
+from training.metrics import Measured, answers, evaluate, example_mistakes, measure
 from training.models import NormalizedNetwork
 from training.network import fitted_config, initial
 from training.progress import Progress
@@ -173,12 +173,15 @@ def _finish(
 ) -> None:
     """Re-estimate batch norm, measure on the held-out split, draw; the checkpoint comes last."""
     estimate_population_statistics(model, run.batches(run.dataset.train))
-    measured = evaluate(model, run.batches(run.dataset.test))
+    logits, targets = answers(model, run.batches(run.dataset.test))
+    measured = measure(logits, targets)
     final = {"split": "test", "epoch": progress.best_epoch, "test_loss": measured.loss}
     final |= {"test_accuracy": measured.accuracy, "samples": measured.samples}
     run.folder.write_metrics([*progress.history, final])
     plots.curves(run.folder.curves, progress.history, progress.best_epoch)
     plots.confusion(run.folder.confusion, measured.confusion, run.dataset.labels)
+    mistakes = example_mistakes(logits, targets, plots.MOST_MISTAKES)
+    plots.mistakes(run.folder.mistakes, run.dataset.test.inputs, mistakes, run.dataset.labels)
     samples_file.write(run.folder.samples, run.dataset)
     written = Checkpoint(
         model=model,

@@ -9,8 +9,9 @@ from matplotlib.figure import Figure
 from benchmarks.serving.servers import OURS
 from benchmarks.serving.summary import Section
 from benchmarks.serving.table import significant
+from training import drawing
 
-COLORS = {True: "#0b6e4f", False: "#9aa5b1"}  # ours, and the others
+COLORS = {True: drawing.BLUE["color"], False: "0.75"}  # ours, and the others
 INCHES = (7.0, 0.32)  # width, and height of a bar
 MARGIN = 1.2  # inches for titles and axes
 # File name: the number of a row, and what the axis says.
@@ -55,6 +56,6 @@ def _panel(panel: Axes, section: Section, number: str) -> None:
     bars = panel.barh([line.server for line in known], values, color=colors)
     panel.bar_label(bars, [significant(value) for value in values], padding=3)
     panel.invert_yaxis()
+    drawing.finish(panel)
     panel.set_title(section.title, loc="left", fontsize="medium")
-    panel.spines[["top", "right"]].set_visible(False)
     panel.margins(x=0.15)  # room for the numbers

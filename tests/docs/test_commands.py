@@ -1,20 +1,13 @@
 """Every command and program of the documents runs, and prints what they say."""
 
-import os
-import re
 import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.docs.commands import URL, make_serve, shell, url_in
 from tests.docs.documents import agrees, blocks, documents
-
-URL = "http://127.0.0.1:8000"
-PATIENCE_S = 300
 
 # What documents show and this module does not run, and what runs it instead.
 RUN_ELSEWHERE = {
@@ -50,41 +43,13 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
 @pytest.fixture(scope="module")
 def greeting(root: Path) -> Iterator[list[str]]:
     """What `make serve` prints; the service runs as long as this module's tests do."""
-    clean = {name: value for name, value in os.environ.items() if "FOLDSERVE" not in name}
-    process = subprocess.Popen(
-        ["make", "--silent", "serve"],  # noqa: S607 - found on the PATH
-        cwd=root,
-        env=clean | {"FOLDSERVE_PORT": "0"},
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    assert process.stdout is not None
-    try:
-        yield [process.stdout.readline().rstrip("\n"), process.stdout.readline().rstrip("\n")]
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.communicate(timeout=PATIENCE_S)
+    with make_serve(root) as lines:
+        yield lines
 
 
 @pytest.fixture(scope="module")
 def url(greeting: list[str]) -> str:
-    found = re.search(r"http://[\d.:]+", greeting[0])
-    assert found, greeting
-    return found[0]
-
-
-def shell(command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Runs a command as a user with the virtual environment's commands on the path would."""
-    return subprocess.run(
-        ["sh", "-c", command],  # noqa: S607 - found on the PATH
-        cwd=cwd,
-        env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
+    return url_in(greeting)
 
 
 def shown(root: Path, language: str) -> list[tuple[str, str]]:

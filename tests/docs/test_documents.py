@@ -1,7 +1,9 @@
 """The comparison of documents with what is printed can fail, and links lead somewhere."""
 
+import re
 from pathlib import Path
 
+from export.folding.operators import OPERATORS
 from tests.docs.documents import agrees, anchors, documents, links, rows
 
 
@@ -22,6 +24,14 @@ def test_every_link_leads_to_a_file_and_to_a_heading_in_it(root: Path) -> None:
             if not target.exists() or (anchor and anchor not in anchors(target.read_text())):
                 dead.append(f"{name}: {link}")
     assert dead == []
+
+
+def test_how_folding_works_tells_of_every_operator_that_the_engine_knows(root: Path) -> None:
+    text = documents(root)["docs/how-folding-works.md"]
+    cells = [operators for operators, _ in rows(text, "operators", "what they do with a gauge")]
+    told = [name for cell in cells[:-1] for name in re.findall(r"[A-Z]\w+", cell)]
+    assert sorted(told) == sorted(OPERATORS)
+    assert not set(re.findall(r"[A-Z]\w+", cells[-1])) & set(OPERATORS)  # those that refuse
 
 
 def test_the_search_for_dead_links_finds_them() -> None:

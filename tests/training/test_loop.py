@@ -10,7 +10,7 @@ from training.augment import AugmentationConfig
 from training.batches import Batches
 from training.datasets import Samples, load
 from training.loop import NotFiniteError, Recipe, estimate_population_statistics, train_epoch
-from training.metrics import evaluate, measure
+from training.metrics import evaluate, example_mistakes, measure
 from training.models import build
 from training.optim import OptimizerConfig
 from training.optim import build as build_optimizer
@@ -131,6 +131,18 @@ def test_an_evaluation_counts_loss_accuracy_and_confusion() -> None:
     assert measured.confusion.tolist() == [[1, 0, 0], [0, 1, 0], [1, 0, 1]]
     assert (measured.samples, measured.accuracy) == (4, 0.75)
     assert measured.loss == pytest.approx(9 / 4, rel=1e-3)  # one miss by 9, three hits near 0
+
+
+def test_of_each_kind_of_mistake_the_surest_is_shown_and_frequent_kinds_first() -> None:
+    logits = torch.tensor([[9.0, 0, 0], [0, 3, 0], [4, 0, 0], [5, 0, 0], [0, 8, 0], [9, 0, 0]])
+    targets = torch.tensor([0, 0, 1, 1, 2, 1])
+
+    found = example_mistakes(logits, targets, most=2)
+
+    # 1 taken for 0 three times, the last of them the surest; of those that came once, the surest.
+    assert [(each.index, each.actual, each.predicted) for each in found] == [(5, 1, 0), (4, 2, 1)]
+    assert found[0].probability == pytest.approx(torch.tensor([9.0, 0, 0]).softmax(0)[0].item())
+    assert example_mistakes(logits[:1], targets[:1], most=2) == []
 
 
 def test_an_evaluation_gives_the_mode_back_and_changes_no_weight() -> None:

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from training import plots
+from training.metrics import Mistake
 
 
 def ink(path: Path) -> float:
@@ -72,3 +73,27 @@ def test_a_class_without_samples_divides_by_nothing(tmp_path: Path) -> None:
     plots.confusion(tmp_path / "c.png", np.zeros((2, 2), dtype=np.int64), ["a", "b"])
 
     assert (tmp_path / "c.png").is_file()
+
+
+MISTAKES = [Mistake(index, 0, 1, 0.9) for index in range(5)]
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 8, 8), (1, 40), (2, 40)])
+def test_mistakes_are_drawn_as_what_they_are(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    draw = np.random.default_rng(0)
+    inputs = draw.integers(0, 256, (5, *shape), dtype=np.uint8)
+    if len(shape) == 2:
+        inputs = inputs.astype(np.float32)
+    plots.mistakes(tmp_path / "five.png", inputs, MISTAKES, ["$a", "a sentence " * 10])
+    plots.mistakes(tmp_path / "one.png", inputs, MISTAKES[:1], ["$a", "b"])
+
+    assert 0.02 < ink(tmp_path / "one.png") < ink(tmp_path / "five.png") * 2
+    with Image.open(tmp_path / "five.png") as five, Image.open(tmp_path / "one.png") as one:
+        assert five.width > 3 * one.width  # four beside each other
+        assert five.height > 1.5 * one.height
+
+
+def test_without_a_mistake_the_picture_says_so(tmp_path: Path) -> None:
+    plots.mistakes(tmp_path / "none.png", np.zeros((0, 1, 8, 8), np.uint8), [], ["a", "b"])
+
+    assert 0.001 < ink(tmp_path / "none.png") < 0.1

@@ -57,7 +57,7 @@ def test_a_run_leaves_all_its_files(finished: Path) -> None:
 
     assert names >= {
         *("checkpoint.safetensors", "config.json", "confusion.png", "curves.png"),
-        *("metrics.jsonl", "state.safetensors"),
+        *("metrics.jsonl", "mistakes.png", "state.safetensors"),
     }
     assert any(name.startswith("events.out.tfevents.") for name in names)
     assert not any(name.endswith(".draft") for name in names)
