@@ -29,6 +29,10 @@ pytestmark = pytest.mark.anyio
 KILLS = 30 if LONG else 6
 WORKERS = 3
 CLIENTS = 8
+PROBES = 2
+# A worker that is killed a fifth time is held back for longer than anyone may wait for it (0.1 s,
+# doubled four times): who waits in its backlog then is turned away, one connection of a client.
+HELD_BACK = max(0, KILLS - 4 * WORKERS)
 ROUTE = 'foldserve_requests_total{route="/v2/models/{name}/infer",status="200"}'
 
 
@@ -40,7 +44,7 @@ async def test_killed_workers_lose_what_they_were_at_and_nothing_else(
     backwards: list[str] = []
     with server(root, WORKERS=WORKERS) as running:
         before = await metrics(running)
-        async with asked(running, [REQUEST] * CLIENTS + [READY] * 2) as found:
+        async with asked(running, [REQUEST] * CLIENTS + [READY] * PROBES) as found:
             for turn in range(KILLS):
                 victim = sorted(running.workers)[turn % WORKERS]
                 at_work += await kill(running, victim)
@@ -52,7 +56,8 @@ async def test_killed_workers_lose_what_they_were_at_and_nothing_else(
         assert running.stop() == 0
     assert all(set(each.statuses) == {200} for each in found), [each.first for each in found]
     lost = sum(each.lost for each in found)
-    assert lost <= at_work
+    turned_away = HELD_BACK * (CLIENTS + PROBES)
+    assert lost <= at_work + turned_away
     assert backwards == []
     good = sum(len(each.good) for each in found[:CLIENTS])
     # A worker may be killed before it sent an answer that it counted, or before it counted it;
