@@ -41,13 +41,14 @@ import { read } from "./api.js";
  *   calibration: string | null, size_before: number, size_after: number,
  * }} Precision
  */
+/** @typedef {{temperature: number, ece_before: number, ece: number, samples: number, split: string}} Reliability */
 /**
  * @typedef {{
  *   format_version: number, name: string, version: number, task: string, labels: string[] | null,
  *   input: ImageInput | TensorInput | null,
  *   output: {name: string, kind: "logits" | "probabilities" | "tensor"} | null,
  *   source: {kind: string, reference: string, sha256: string | null}, fold: Fold, parity: Parity,
- *   precision?: Precision | null, metrics: {accuracy: number, samples: number, split: string} | null,
+ *   precision?: Precision | null, reliability?: Reliability | null, metrics: {accuracy: number, samples: number, split: string} | null,
  *   created_by: Record<string, string>,
  * }} Manifest
  */

@@ -37,6 +37,9 @@ def test_the_card_says_what_the_model_is(visit: Open, served: Server) -> None:
     said = facts(page)
     assert said["Runs on"] == version["provider"] == "CPU"
     assert said["Accuracy"] == "99.4 % of 360 samples of the split test"
+    off = f"{100 * manifest['reliability']['ece']:.1f} points of expected calibration error"
+    assert said["Probabilities"] == f"{off} on 360 samples of the held-out split"
+    assert "Temperature" not in said
     assert said["SHA-256"] == manifest["source"]["sha256"]
     assert said["Source"] == "checkpoint, checkpoint.safetensors"
     assert said["Top-1 agreement"] == "100.0 %"
@@ -46,6 +49,20 @@ def test_the_card_says_what_the_model_is(visit: Open, served: Server) -> None:
     rows = page.locator("#card tbody tr").all_inner_texts()
     assert [row.split("\t")[:2] for row in rows] == [["input", "FP32"], ["logits", "FP32"]]
     assert f"N {TIMES} 1 {TIMES} 8 {TIMES} 8" in rows[0]
+
+
+def test_a_temperature_stands_beside_what_it_changed(visit: Open) -> None:
+    page = visit("/").page
+    told = """async () => {
+      const { quality } = await import("/playground/card/facts.js");
+      const { manifest } = (await (await fetch("/models/digits")).json()).versions[0];
+      const fitted = { temperature: 0.25, ece_before: 0.12, ece: 0.006 };
+      const reliability = { ...manifest.reliability, ...fitted };
+      return Object.fromEntries(quality({ ...manifest, reliability }));
+    }"""
+    facts = page.evaluate(told)
+    assert facts["Probabilities"].startswith("0.6 points of expected calibration error on 360")
+    assert facts["Temperature"] == "0.25; without it 12.0 points"
 
 
 def test_the_labels_stand_in_the_order_of_the_output(visit: Open) -> None:

@@ -24,9 +24,11 @@ export function serving({ version }) {
 }
 
 /** @param {Manifest} manifest @returns {Fact[]} */
-export function quality({ metrics, precision, parity }) {
+export function quality({ metrics, reliability, precision, parity }) {
   return [
     ["Accuracy", metrics && `${percent(metrics.accuracy)} of ${counted(metrics.samples, "sample")} of the split ${metrics.split}`],
+    ["Probabilities", reliability && `${points(reliability.ece)} of expected calibration error on ${counted(reliability.samples, "sample")} of ${reliability.split}`],
+    ["Temperature", reliability && reliability.temperature !== 1 ? `${short(reliability.temperature)}; without it ${points(reliability.ece_before)}` : null],
     ["Precision", precision ? precision.kind : "as trained"],
     ["Before it", precision && share(precision.accuracy_before)],
     ["After it", precision && share(precision.accuracy_after)],
@@ -93,6 +95,11 @@ function picture(manifest) {
 /** @param {number | null} value @returns {string | null} */
 function share(value) {
   return value === null ? null : percent(value);
+}
+
+/** @param {number} value a share @returns {string} such as "1.2 points" */
+function points(value) {
+  return `${(100 * value).toFixed(1)} points`;
 }
 
 /** @param {number} value @returns {string} such as "2.1e-6" */
