@@ -65,9 +65,10 @@ lint: $(VENV)/.all  ## format check, lint, types, import directions
 test: lint $(VENV)/.clients $(VENV)/.node  ## everything that must be green, the tests included
 	$(BIN)/pytest --cov --cov-report=term
 
-# The fast tests of one stage, in two processes; those marked slow train or export a real network.
+# The fast tests of one stage, a process for each processor; those marked slow train or export a real
+# network, or start a server.
 quick: $(VENV)/.all  ## the fast tests of one stage: make quick STAGE=service (training, export)
-	$(BIN)/pytest -q -n 2 -m 'not slow' tests/$(or $(STAGE),service)
+	$(BIN)/pytest -q -n auto -m 'not slow' tests/$(or $(STAGE),service)
 
 profile: $(VENV)/.all  ## record a running server for 15 s as a flame graph, runs/profile.svg (PID=...)
 	@mkdir -p runs

@@ -16,6 +16,8 @@ from export.__main__ import app, main
 from tests.export.checkpoints import write_checkpoint
 from tests.export.graphs import bn, count, model, norm, normal
 
+pytestmark = pytest.mark.slow
+
 SMALL = "tests.export.networks:small"
 
 

@@ -22,6 +22,8 @@ from export.sources.original import ImageInput, Original, Provenance, TensorInpu
 from tests.export.checkpoints import write_checkpoint
 from tests.export.graphs import Array, model, normal, op_types, reference, run_float32
 
+pytestmark = pytest.mark.slow
+
 SMALL = "tests.export.networks:small"
 PICTURE = SourceOptions(input_shape=(3, 8, 9), color="RGB", mean=(0.5, 0.4, 0.3), std=(0.2,))
 FEW = ParityOptions(samples=6)

@@ -15,7 +15,10 @@ from export.sources.options import SourceOptions
 from tests.export.graphs import op_types
 
 # Keras 3.15 itself, where it builds and saves a model, under numpy 2.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+    pytest.mark.slow,
+]
 
 
 def network(folder: Path, padding: str) -> Path:

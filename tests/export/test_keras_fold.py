@@ -24,7 +24,10 @@ from tests.export.keras_networks import (
 )
 
 # Keras 3.15 itself, where it builds, trains and saves a model, under numpy 2.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+    pytest.mark.slow,
+]
 
 LAYOUTS = ["channels_last", "channels_first"]
 WRITERS = [saved, exported]

@@ -21,6 +21,8 @@ from export.sources.options import SourceOptions
 from tests.export.checkpoints import METRICS, write_checkpoint
 from tests.export.graphs import bn, count, model, norm, normal
 
+pytestmark = pytest.mark.slow
+
 SMALL = "tests.export.networks:small"
 SHAPE = SourceOptions(input_shape=(3, 8, 8))
 FEW = ParityOptions(samples=6)

@@ -23,6 +23,8 @@ from service.inference.parity import check_parity
 from service.settings import Settings
 from tests.export.graphs import bn, model, norm, normal
 
+pytestmark = pytest.mark.slow
+
 SMALL = "tests.export.networks:small"
 FEW = ParityOptions(samples=2, seed=7)
 OPTIONS = RunOptions("cpu", intra_op_threads=1)

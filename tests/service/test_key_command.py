@@ -13,6 +13,8 @@ import pytest
 from tests.service.certificates import replace
 from tests.service.servers import PATIENCE_S, refused, server
 
+pytestmark = pytest.mark.slow
+
 
 def made(*arguments: str) -> tuple[str, str]:
     """Return a new key and its entry."""

@@ -6,6 +6,8 @@ import pytest
 
 from training.__main__ import main
 
+pytestmark = pytest.mark.slow
+
 CONFIG = """
 name = "tiny"
 [data]

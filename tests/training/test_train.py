@@ -29,6 +29,8 @@ from training.run_folder import RunError
 from training.state import StateError
 from training.train import train
 
+pytestmark = pytest.mark.slow
+
 
 def run(config: TrainingConfig, runs: Path, *, fresh: bool = False) -> str:
     """Train, and return what was shown."""

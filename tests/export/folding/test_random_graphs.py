@@ -17,6 +17,8 @@ from tests.export.folding.random_graphs import Case, cases
 from tests.export.graphs import Array, bn, folded, model, norm, normal, run_float32
 from tests.export.oracle import evaluate_all
 
+pytestmark = pytest.mark.slow
+
 # A tensor may be stored shifted by 16 times its typical size, or that of a chain by 2**14 of it
 # (what a chain reads is guessed), and pass a dozen layers of that kind; float64 rounds at 2**-53.
 EXACT = 1e-10

@@ -8,6 +8,8 @@ from typer.testing import CliRunner, Result
 
 from export.__main__ import app
 
+pytestmark = pytest.mark.slow
+
 SMALL = "tests.export.networks:small"
 
 

@@ -16,6 +16,8 @@ from export.sources.options import SourceOptions
 from service.artifact.manifest import read_manifest
 from service.inference.model import RunOptions, open_model
 
+pytestmark = pytest.mark.slow
+
 GOLDEN = Path(__file__).parents[2] / "contract/golden/checkpoint.safetensors"
 
 

@@ -11,6 +11,8 @@ from export.sources.options import SourceOptions
 from export.sources.original import ImageInput, TensorInput
 from tests.export.checkpoints import METRICS, write_checkpoint
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_checkpoint_of_images_knows_all_about_its_input(tmp_path: Path) -> None:
     path = write_checkpoint(tmp_path / "c.safetensors", "residual")

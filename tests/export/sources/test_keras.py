@@ -29,7 +29,10 @@ from tests.export.graphs import relative_error
 from tests.export.keras_networks import keras, randomize, saved, serialized
 
 # Keras 3.15 itself, where it builds and saves a model, under numpy 2.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+    pytest.mark.slow,
+]
 
 # A few float32 layers: some ten roundings of 6e-8 each.
 FLOAT32 = 1e-6

@@ -28,6 +28,8 @@ from tests.export.graphs import normal, relative_error
 from tests.export.keras_networks import serialized
 from tests.export.networks import BasicBlock, randomize_statistics
 
+pytestmark = pytest.mark.slow
+
 # A few float32 layers: some ten roundings of 6e-8 each.
 FLOAT32 = 1e-6
 ROWS = {0: Dim("rows")}

@@ -12,6 +12,8 @@ from export.sources import read
 from export.sources.options import SourceOptions
 from tests.export.graphs import model, norm, normal
 
+pytestmark = pytest.mark.slow
+
 # A process in which a framework cannot be imported, as where only the extra `export` is installed.
 WITHOUT = """
 import sys

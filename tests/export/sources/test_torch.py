@@ -22,6 +22,8 @@ from export.sources.torch import load_weights, make_module, read_factory
 from tests.export.graphs import normal, relative_error
 from tests.export.networks import BasicBlock, randomize_statistics
 
+pytestmark = pytest.mark.slow
+
 # A few float32 layers: some ten roundings of 6e-8 each.
 FLOAT32 = 1e-6
 

@@ -14,7 +14,7 @@ from tests.service import zoo
 from tests.service.certificates import only_for_clients
 from tests.service.servers import command, refused, taken_port
 
-pytestmark = pytest.mark.usefixtures("_logs_as_before")
+pytestmark = [pytest.mark.usefixtures("_logs_as_before"), pytest.mark.slow]
 
 
 def ran(*arguments: object, **settings: object) -> tuple[int, str]:

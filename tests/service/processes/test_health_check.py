@@ -18,6 +18,8 @@ from tests.service import certificates, keys
 from tests.service.certificates import files
 from tests.service.servers import PATIENCE_S, Server, server, taken_port
 
+pytestmark = pytest.mark.slow
+
 
 def health(**choices: Any) -> tuple[int, str]:
     """Run the command with an environment; return its exit status and what it says."""

@@ -20,6 +20,8 @@ from tests.service import zoo
 from tests.service.pictures import grey
 from tests.service.servers import PATIENCE_S, Server, found, refused, server, taken_port
 
+pytestmark = pytest.mark.slow
+
 JSON = b'{"inputs":[{"name":"x","shape":[1,3],"datatype":"FP32","data":[1,2,3]}]}'
 
 BOTH = pytest.mark.parametrize("workers", [1, 2])

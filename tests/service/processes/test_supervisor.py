@@ -23,6 +23,8 @@ from tests.service.servers import (
     taken_port,
 )
 
+pytestmark = pytest.mark.slow
+
 TEMPLATE = "/v2/models/{name}/infer"
 URL = "/v2/models/doubler/infer"
 JSON = b'{"inputs":[{"name":"x","shape":[1,3],"datatype":"FP32","data":[1,2,3]}]}'

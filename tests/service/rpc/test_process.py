@@ -8,6 +8,8 @@ import pytest
 from service.rpc.messages import SERVICE, protocol
 from tests.service.servers import refused, server, taken_port
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_taken_port_is_told_in_one_line(models: Path, workers: int) -> None:

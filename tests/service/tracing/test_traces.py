@@ -26,6 +26,8 @@ from tests.service.rpc.clients import request
 from tests.service.servers import PATIENCE_S, Server, refused, server
 from tests.service.tracing.collector import Collector, Span, collecting
 
+pytestmark = pytest.mark.slow
+
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = "00f067aa0ba902b7"
 SAMPLED = {"traceparent": f"00-{TRACE}-{PARENT}-01"}

@@ -24,6 +24,8 @@ from tests.service.certificates import files
 from tests.service.servers import taken_port
 from tests.service.tuning.records import candidate
 
+pytestmark = pytest.mark.slow
+
 # Enough for some answers on a busy machine.
 SECONDS = 0.3
 

@@ -15,6 +15,8 @@ from service.command_line import cli
 from tests.service.servers import PATIENCE_S
 from tests.service.tuning.test_children import assert_gone
 
+pytestmark = pytest.mark.slow
+
 # Two plans, as short as it goes.
 BRIEF = ["--seconds", "0.3", "--rounds", "1", "--max-batch-size", "8", "--threads", "1"]
 NUMBER = r" +[\d,.]+"
