@@ -5,10 +5,9 @@
 The batcher knows neither HTTP nor arrays: it is given items, how many rows each counts, and
 a function that answers a list of items. It lives on one event loop and needs no lock.
 
-There are two roads for a run. *In place*, on the loop's own thread: what arrived in one turn
-of the loop is one batch. That holds up the loop, and is faster where a run takes less than
-waking a thread and being woken by it. *Runners*, threads: what arrives while they are busy is
-the next batch. On both,
+There are two roads for a run. *In place*, on the loop's own thread: what arrived in one turn of it
+is one batch. That is faster where a run takes less than waking a thread and being woken by it.
+*Runners*, threads: what arrives while they are busy is the next batch. On both,
 
 - a call on an idle server runs at once; it lingers only if ``max_queue_delay_s`` says so;
 - rows, not calls, count against ``max_batch_size`` and ``max_queue_size``;
@@ -16,10 +15,8 @@ the next batch. On both,
 - a call with more rows than ``max_batch_size`` is refused, never split: one call is one run;
 - a run in place that takes long is the last one in place;
 - only items of equal ``key`` share a run; the oldest waiting item decides which;
-- a thread's batch ends where one more row would make those in it late, by the same pace: else
-  who comes behind makes the run long that they were let in for;
-- a thread runs nothing that will be late while there is something that will not be: after a
-  moment in which the machine stood still, else every run would end just too late;
+- a thread's batch ends where one more row would make those in it late, and has nobody in it who
+  will be late anyhow while there is somebody who will not (`waiting.py`);
 - a call that is cancelled or past its deadline leaves the queue at once and costs no run;
   if its run has begun, its result is dropped and its mates never notice;
 - a failing run of several calls is repeated call by call, so that only the guilty fail;
@@ -41,12 +38,11 @@ from service.batching.runners import Item, Outcome, Result, Run, Runners, attemp
 from service.batching.waiting import Answered, Call, Promise, Waiting
 from service.errors import ShuttingDown
 
-# Batches that are run in place one after the other, without a turn for the rest of the loop:
-# so long that a turn, some 10 microseconds, is no price, and so short that nobody notices.
+# Of batches in place one after the other, without a turn for the rest of the loop: so long that a
+# turn, some 10 microseconds, is no price, and so short that nobody notices.
 _TURN_S = 1e-3
 
-# A run in place that holds up the loop for as long was not as short as it was taken for, whatever
-# it was that it found in its input: the next ones are the threads'.
+# A run in place that takes as long was not as short as it was taken for: the next are the threads'.
 _HELD_UP_S = 0.5
 
 
@@ -112,8 +108,7 @@ class Batcher(Generic[Item, Result]):
 
         Raises:
             BatchTooLarge: more rows than one run takes.
-            QueueFull: no place; refused at once.
-            Overloaded: it would not be answered in time; likewise.
+            QueueFull, Overloaded: no place, or none in time; refused at once.
             ShuttingDown: the batcher was closed.
             DeadlineExceeded: not answered in time.
             Exception: what ``run`` raised for this item.
@@ -229,7 +224,7 @@ class Batcher(Generic[Item, Result]):
     def _run_in_place(self) -> None:
         began = time.monotonic()
         while batch := self._next_batch():
-            outcome = self._attempt(batch)
+            outcome = attempt(self._run, [call.item for call in batch])
             self._deliver(batch, outcome, outcome.ended - outcome.began)
             if outcome.ended - outcome.began >= _HELD_UP_S:
                 self._leave_place()
@@ -247,7 +242,7 @@ class Batcher(Generic[Item, Result]):
         while len(self._running) < runners.threads and (batch := self._next_batch(lasts)):
             self._running.append(batch)
             done = partial(self._finish, batch, time.monotonic())
-            runners.start(partial(self._attempt, batch), done)
+            runners.start(partial(attempt, self._run, [call.item for call in batch]), done)
 
     def _finish(
         self, batch: list[Call[Item, Result]], given: float, outcome: Outcome[Result]
@@ -264,24 +259,15 @@ class Batcher(Generic[Item, Result]):
                 return [call]
         return [] if self._lingers() else self._waiting.take(self._limits.max_batch_size, lasts)
 
-    def _attempt(self, batch: list[Call[Item, Result]]) -> Outcome[Result]:
-        return attempt(self._run, [call.item for call in batch])
-
     def _deliver(
         self, batch: list[Call[Item, Result]], outcome: Outcome[Result], seconds: float
     ) -> None:
-        """Give each call its result; those of a failed run get another, each alone.
-
-        Args:
-            batch: of the run.
-            outcome: of the run.
-            seconds: for which it kept the next run waiting. Under load waking a thread, and the
-                loop's turn to hear of its end, take a share of it that adds up in a long queue.
-        """
+        """Give each call its result; those of a failed run get another, each alone."""
         results, error, began, ended = outcome
         rows = sum([call.rows for call in batch])
         self._on_run(rows, ended - began)
         if error is None:
+            # As the next run waits for it: to wake a thread, and to hear of its end, adds up.
             self._admission.learn(rows, seconds)
             ran = rows, began, ended - began
             for call, result in zip(batch, results, strict=True):

@@ -104,8 +104,10 @@ class Waiting(Generic[Item, Result]):
         Args:
             max_rows: of the batch.
             lasts: tells the seconds that a run of so many rows takes. With it, what a run would
-                answer too late fails at once if anything that waits can be in time, and the
-                batch ends where one more call would make one late that is in it.
+                answer too late fails at once if anything that waits can be in time: after a
+                moment in which the machine stood still, else every run ends just too late. And
+                the batch ends where one more call would make one late that is in it, so that who
+                comes behind makes no run longer than they were let in for.
         """
         now = time.monotonic()
         dropped: list[Call[Item, Result]] = []
