@@ -66,9 +66,12 @@ test: lint $(VENV)/.clients $(VENV)/.node  ## everything that must be green, the
 	$(BIN)/pytest --cov --cov-report=term
 
 # The fast tests of one stage, a process for each processor; those marked slow train or export a real
-# network, or start a server.
-quick: $(VENV)/.all  ## the fast tests of one stage: make quick STAGE=service (training, export)
-	$(BIN)/pytest -q -n auto -m 'not slow' tests/$(or $(STAGE),service)
+# network, or start a server. Those of the service's two protocols, which make the whole app for each
+# test, are stages of their own: each is done in twenty seconds on two processors.
+STAGE ?= service
+quick: $(VENV)/.all  ## the fast tests of one stage: make quick STAGE=service (or service/api, service/rpc, training, export)
+	$(BIN)/pytest -q -n auto -m 'not slow' tests/$(STAGE) \
+	  $(addprefix --ignore=,$(wildcard tests/$(STAGE)/api tests/$(STAGE)/rpc))
 
 profile: $(VENV)/.all  ## record a running server for 15 s as a flame graph, runs/profile.svg (PID=...)
 	@mkdir -p runs

@@ -18,6 +18,8 @@ from export.errors import ArtifactError
 from tests.export.graphs import model
 from tests.export.sources.test_onnx import with_external
 
+pytestmark = pytest.mark.slow
+
 
 def entry(data: bytes) -> dict[str, Any]:
     return {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}

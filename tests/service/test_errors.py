@@ -19,7 +19,7 @@ from tests.service.apps import client_of, running, service_of, settings
 from tests.service.fakes import FakeModel, learn_runs_of
 from tests.service.pictures import grey
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 PREDICT = "/models/brightness/predict"
 INFER = "/v2/models/doubler/infer"

@@ -23,7 +23,7 @@ from tests.service import zoo
 from tests.service.apps import settings
 from tests.service.servers import found, taken_port
 
-pytestmark = pytest.mark.usefixtures("_logs_as_before")
+pytestmark = [pytest.mark.usefixtures("_logs_as_before"), pytest.mark.slow]
 
 
 @pytest.fixture(autouse=True)

@@ -13,6 +13,8 @@ from tests.service import keys
 from tests.service.servers import PATIENCE_S, Server, server
 from tests.service.telemetry.test_metrics import read
 
+pytestmark = pytest.mark.slow
+
 
 def counted(running: Server, **headers: str) -> dict[str, float]:
     told = read(httpx.get(f"{running.url}/metrics", headers=headers).text)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from service.tuning.load import answer_length, follow, load, percentile
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 HEAD = b"HTTP/1.1 200 OK\r\nDate: today\r\nContent-Length: 3\r\nX: y\r\n\r\n"
 GOOD = HEAD + b"abc"
