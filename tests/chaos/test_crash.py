@@ -31,8 +31,11 @@ WORKERS = 3
 CLIENTS = 8
 PROBES = 2
 # A worker that is killed a fifth time is held back for longer than anyone may wait for it (0.1 s,
-# doubled four times): who waits in its backlog then is turned away, one connection of a client.
-HELD_BACK = max(0, KILLS - 4 * WORKERS)
+# doubled four times): who waits in its backlog then is turned away, one connection of a client,
+# unless the kernel gives it to another worker.
+MIGRATES = Path("/proc/sys/net/ipv4/tcp_migrate_req")
+IS_MIGRATING = MIGRATES.exists() and MIGRATES.read_text().strip() == "1"
+HELD_BACK = 0 if IS_MIGRATING else max(0, KILLS - 4 * WORKERS)
 ROUTE = 'foldserve_requests_total{route="/v2/models/{name}/infer",status="200"}'
 
 
