@@ -1,6 +1,7 @@
 """Pictures of a run: its curves, what it confuses with what, and examples of that."""
 
 from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ _MISTAKES_A_ROW = 4
 _MISTAKE = (2.2, 2.6)  # inches
 _SIGNAL = 2  # dimensions
 _GRAY = 1  # channel
+_CHANNELS = (drawing.BLUE, drawing.ORANGE, drawing.GREEN)  # of a signal, in turns
 
 
 def curves(path: Path, history: Sequence[dict[str, Any]], best_epoch: int) -> None:
@@ -108,9 +110,7 @@ def mistakes(
 
 def _draw_input(axes: Axes, given: NDArray[Any]) -> None:
     if given.ndim == _SIGNAL:
-        for channel, style in zip(
-            given, (drawing.BLUE, drawing.ORANGE, drawing.GREEN), strict=False
-        ):
+        for channel, style in zip(given, cycle(_CHANNELS), strict=False):  # the styles never end
             axes.plot(channel, **style | {"marker": ""})
     elif len(given) == _GRAY:
         axes.imshow(given[0], cmap="gray", vmin=0, vmax=255)

@@ -87,7 +87,11 @@ def test_a_late_answer_to_an_old_key_asks_for_no_other(stranger: Visit) -> None:
     with page.expect_response("**/v2") as answer:
         late[0].continue_()
     assert answer.value.status == 401
-    page.evaluate("new Promise((resolve) => setTimeout(resolve, 100))")
+    answer.value.finished()
+    # The page has read it by then, and has drawn what it makes of it.
+    page.evaluate(
+        "new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))"
+    )
     expect(page.locator("#key-dialog")).to_be_hidden()
 
 

@@ -18,6 +18,17 @@ def blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
+def console(block: str) -> tuple[str, str]:
+    """The command of a block, and what it prints."""
+    command, printed = block.removeprefix("$ ").split("\n", maxsplit=1)
+    return command, printed
+
+
+def command_of(program: str) -> str:
+    """A program of Python as a command for the shell."""
+    return f"python - <<'END'\n{program}END"
+
+
 def rows(text: str, *header: str) -> list[list[str]]:
     """The cells of the table with this header, without the marks for code."""
     lines = text.splitlines()

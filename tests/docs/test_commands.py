@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.commands import URL, make_serve, shell, url_in
-from tests.docs.documents import agrees, blocks, documents
+from tests.docs.documents import agrees, blocks, command_of, console, documents
 
 # What documents show and this module does not run, and what runs it instead.
 RUN_ELSEWHERE = {
@@ -68,7 +68,7 @@ def test_make_serve_prints_what_readme_says(root: Path, greeting: list[str], url
 def test_every_command_prints_what_its_document_says(root: Path, url: str, workplace: Path) -> None:
     ran = 0
     for name, block in shown(root, "console"):
-        command, output = block.removeprefix("$ ").split("\n", maxsplit=1)
+        command, output = console(block)
         if command == "make serve":
             continue
         done = shell(command.replace(URL, url), workplace)
@@ -82,8 +82,7 @@ def test_every_program_runs(root: Path, url: str, workplace: Path) -> None:
     programs = shown(root, "python")
     assert programs
     for name, program in programs:
-        there = program.replace(URL, url)
-        done = shell(f"python - <<'END'\n{there}END", workplace)
+        done = shell(command_of(program.replace(URL, url)), workplace)
         assert done.returncode == 0, f"{name}: {done.stderr}"
 
 

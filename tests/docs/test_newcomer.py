@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.docs.commands import URL, make_serve, shell, url_in
-from tests.docs.documents import agrees
+from tests.docs.documents import agrees, command_of, console
 
 GUIDE = "docs/guides/bring-your-own-model.md"
 
@@ -23,7 +23,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
     """What git has of the working tree: no environment, nothing built."""
     folder = tmp_path_factory.mktemp("newcomer")
     known = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],  # noqa: S607
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],  # noqa: S607 - found on the PATH
         cwd=root,
         capture_output=True,
         text=True,
@@ -43,10 +43,9 @@ def steps(text: str) -> list[tuple[str, str]]:
         r"^```(console|sh|python)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL
     ):
         if language == "console":
-            command, printed = block.removeprefix("$ ").split("\n", maxsplit=1)
-            found.append((command, printed))
+            found.append(console(block))
         elif language == "python":
-            found.append((f"python - <<'END'\n{block}END", ""))
+            found.append((command_of(block), ""))
         else:
             found += [(command, "") for command in block.splitlines()]
     return found

@@ -629,6 +629,22 @@ async def test_what_would_be_late_behind_others_is_refused_and_an_idle_server_ta
     assert runner.batches == [[1], [2], [4]]
 
 
+async def test_the_pace_is_that_of_the_next_run_and_not_of_the_one_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By its own clock a run takes ten seconds, and the next one has waited for it for none."""
+    monkeypatch.setattr(runners, "time", LeapingClock(10.0))
+    runner = Runner()
+    async with batching(runner, max_batch_size=1) as batcher:
+        assert await outcome(call(batcher, 1)) == 10
+        runner.held = True
+        soon = time.monotonic() + 9.0
+        others = [call(batcher, item, deadline=soon) for item in (2, 3)]
+        await runner.began()
+        runner.end(hold_the_next=False)
+        assert [await outcome(each) for each in others] == [20, 30]
+
+
 async def test_who_comes_behind_makes_no_run_longer_than_those_before_can_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
