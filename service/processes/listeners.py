@@ -2,8 +2,8 @@
 
 On Linux each of several workers has a socket of its own on the one port (``SO_REUSEPORT``),
 and the kernel spreads the connections; who made the socket keeps it, so that what waits in
-the backlog of a worker that dies is answered by the one that comes after it. Elsewhere the
-option does not spread, and the workers share one socket.
+the backlog of a worker that dies is not lost (handover.py). Elsewhere the option does not
+spread, and the workers share one socket.
 """
 
 import socket

@@ -25,6 +25,7 @@ from service.machine.memory import settle
 from service.machine.plan import Plan, plan_alone
 from service.processes.backlog import take_no_more
 from service.processes.greeting import greeting
+from service.processes.handover import Handover
 from service.processes.link import Link
 from service.processes.listeners import BACKLOG, control_port, grpc_ports, listeners
 from service.processes.watch import BEAT_S
@@ -81,6 +82,7 @@ def work(
     sockets: Sequence[socket.socket],
     link: Link,
     secrets: Secrets,
+    handover: Handover,
 ) -> int:
     """Serve as one of several workers until the process above says otherwise or ends.
 
@@ -91,6 +93,7 @@ def work(
         sockets: to listen on: this worker's, and the one of control.
         link: to the process above, which is told whether this worker is ready or has failed.
         secrets: what their files held when they were last of use.
+        handover: gives the connections that came to workers that are dead.
 
     Returns:
         The exit status.
@@ -98,7 +101,7 @@ def work(
     configure_logs(settings.log_format, settings.log_level, metrics.worker)
     try:
         service, config = _compose(settings, plan, metrics, secrets, link)
-        server = _Server(config, service, lambda lines: link.tell({"ready": lines}), link)
+        server = _Server(config, service, lambda lines: link.tell({"ready": lines}), link, handover)
         _serve(server, sockets)
     except StartError as error:
         link.tell({"failed": str(error)})
@@ -117,6 +120,7 @@ class _Server(uvicorn.Server):
         service: inside the app.
         on_ready: told the greeting once connections are taken.
         link: gives the orders to end, in place of signals.
+        handover: gives connections beside those that are accepted.
     """
 
     def __init__(
@@ -125,11 +129,14 @@ class _Server(uvicorn.Server):
         service: Service,
         on_ready: Callable[[list[str]], object],
         link: Link | None = None,
+        handover: Handover | None = None,
     ) -> None:
         super().__init__(config)
         self.service = service
         self._on_ready = on_ready
         self._link = link
+        self._handover = handover
+        self._handed: set[asyncio.Task[object]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -141,6 +148,8 @@ class _Server(uvicorn.Server):
         metrics.watch("connections", lambda: len(state.connections))
         metrics.watch("requests_in_flight", lambda: len(state.tasks))
         await super().startup(sockets)
+        if self._handover is not None:
+            self._loop.add_reader(self._handover, self._take, self._handover)
         settle()
         if self.should_exit:
             self.service.drain()  # told to end before it served; who waits for it is answered
@@ -152,8 +161,26 @@ class _Server(uvicorn.Server):
         for listener in sockets or []:
             take_no_more(listener)
         await asyncio.sleep(0.0 if self.force_exit else _UNDER_WAY_S)
+        if self._handover is not None:
+            asyncio.get_running_loop().remove_reader(self._handover)
         self.service.ending.set()
         await super().shutdown(sockets)
+
+    def _take(self, handover: Handover) -> None:
+        """Serve a connection that came to a worker that is dead, as if it had come here."""
+        connection = handover.take()
+        if connection is not None:
+            loop = asyncio.get_running_loop()
+            task = loop.create_task(loop.connect_accepted_socket(self._protocol, connection))
+            self._handed.add(task)  # the loop itself holds tasks weakly
+            task.add_done_callback(self._handed.discard)
+
+    def _protocol(self) -> asyncio.Protocol:
+        """Return what speaks on one more connection, made as uvicorn makes it."""
+        protocol: type[asyncio.Protocol] = self.config.http_protocol_class
+        return protocol(  # type: ignore[call-arg]  # each of uvicorn's takes these
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
 
     def _beat(self) -> None:
         """Tell the process above each second that the loop goes round."""

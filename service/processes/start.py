@@ -39,7 +39,7 @@ def _serve(settings: Settings) -> None:
         look()
     # After the settings, so that a wrong value need not wait for what a server loads.
     if planned.workers > 1:
-        from service.processes.supervisor import run  # noqa: PLC0415
+        from service.processes.workers import run  # noqa: PLC0415
     else:
         from service.processes.server import run  # noqa: PLC0415
     run(settings, announce=_announce, plan=planned)

@@ -1,10 +1,8 @@
-"""Several workers behind one port, and the process above them.
+"""The process above several workers.
 
-The process above binds the sockets, forks the workers, and from then on starts a worker anew
-that dies or hangs, passes stops and commands on, and serves nothing itself. What it has loaded the
-workers share until they write to it: a fifth less memory, and a worker is there at once. It
-may load whatever starts no thread, since a fork takes only one along. The line to each worker
-is a pair of sockets, one message of JSON a line: whichever side dies, the other reads the end.
+It forks them, and from then on starts a worker anew that dies or hangs, passes stops and commands
+on, and serves nothing itself. The line to each worker is a pair of sockets, one message of JSON a
+line: whichever side dies, the other reads the end.
 
     told by a worker   loaded, ready, failed; ask, did      (relay.py)
     told to a worker   serve, stop; do, answers
@@ -22,33 +20,20 @@ from os import kill
 
 import structlog
 
-from service.access.secrets import SecretFiles
 from service.errors import StartError
-from service.machine.memory import settle
-from service.machine.plan import Plan
+from service.processes.backlog import take_no_more
 from service.processes.backoff import Backoff
 from service.processes.forking import caught_signals, fork, reap
-from service.processes.link import Link
-from service.processes.listeners import control_port, grpc_ports, listeners
+from service.processes.handover import PAUSE_S, Handover
 from service.processes.relay import Message, Relay
-from service.processes.server import Announce, work
+from service.processes.server import Announce
 from service.processes.watch import BEAT_S, Watch
 from service.repository.hub import Command
-from service.settings import Settings
 from service.telemetry.board import Board
-from service.telemetry.logs import configure_logs
-from service.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
 
 Work = Callable[[int, socket.socket, Sequence[Command]], int]
-
-# Who connects to the socket of a dead worker waits for the next one, but no longer than this
-# and a start; then the socket is closed to them, and the kernel sends them to the others.
-_LONGEST_HOLD_S = 1.0
-
-# For what comes after the grace time: models are freed, threads are joined.
-_END_S = 10.0
 
 # A worker that reads nothing for as long hangs.
 _LINE_PATIENCE_S = 1.0
@@ -73,38 +58,6 @@ class _Worker:
     ready: bool = False
 
 
-def run(settings: Settings, announce: Announce, plan: Plan) -> None:
-    """Serve with several workers until SIGTERM or SIGINT, then drain and return.
-
-    Args:
-        settings: the operator's.
-        announce: told the lines that a person wants to see once all workers are ready.
-        plan: of processes and threads.
-
-    Raises:
-        StartError: the address cannot be had, or a worker could not start.
-    """
-    configure_logs(settings.log_format, settings.log_level)
-    log.info("starting", plan=plan.reason)
-    secrets = SecretFiles(settings)
-    with (
-        grpc_ports(settings, shared=True) as settings,
-        control_port(settings) as (settings, control),
-        listeners(settings.host, settings.port, plan.workers) as sockets,
-    ):
-        board = Board(plan.workers)
-        settle()  # before the fork: the collector would write to what the workers share
-        grace_s = settings.drain_delay_s + settings.grace_s + _END_S
-
-        def work_as(number: int, end: socket.socket, history: Sequence[Command]) -> int:
-            link = Link(end, history)
-            own = [sockets[number], *control]
-            return work(settings, plan, Metrics(board, number), own, link, secrets.current)
-
-        watch = Watch(board.slots, settings.worker_timeout_s)
-        Supervisor(sockets, board, work_as, announce, grace_s, watch, secrets.look).run()
-
-
 class Supervisor:
     """The process above the workers.
 
@@ -116,6 +69,7 @@ class Supervisor:
         announce: told the lines that a person wants to see once all workers are ready.
         grace_s: seconds from the first stop until what is left of the workers is killed.
         watch: tells which of them hang.
+        handover: what comes to the listener of one that is dead goes to the others over this.
         each_turn: called every second or more often, to keep up to date what workers begin with.
     """
 
@@ -127,6 +81,7 @@ class Supervisor:
         announce: Announce,
         grace_s: float,
         watch: Watch,
+        handover: Handover,
         each_turn: Callable[[], None] = lambda: None,
     ) -> None:
         self._listeners = listeners
@@ -135,6 +90,7 @@ class Supervisor:
         self._announce = announce
         self._grace_s = grace_s
         self._watch = watch
+        self._handover = handover
         self._each_turn = each_turn
         self._workers: dict[int, _Worker] = {}
         self._restarts: dict[int, float] = {}
@@ -161,8 +117,11 @@ class Supervisor:
 
     def _turn(self) -> None:
         """Wait for the next event, and do what is due."""
+        orphaned = self._orphaned()
         due = min([*self._restarts.values(), self._kill_at])
-        wait_s = min(max(0.0, due - time.monotonic()), BEAT_S)
+        wait_s = min(max(0.0, due - time.monotonic()), PAUSE_S if orphaned else BEAT_S)
+        for listener in orphaned:
+            self._handover.pass_on(listener)
         for key, _ in self._selector.select(wait_s):
             key.data()
         self._relay.expire()
@@ -175,6 +134,13 @@ class Supervisor:
         if now >= self._kill_at:
             log.warning("workers killed", reason="they did not end in time")
             self._kill()
+
+    def _orphaned(self) -> list[socket.socket]:
+        """Return the listeners of those that are to serve, and are not there or not ready."""
+        if self._stopping or not self._was_ready:
+            return []
+        serving = [number for number, worker in self._workers.items() if worker.ready]
+        return [each for number, each in enumerate(self._listeners) if number not in serving]
 
     def _kill_silent(self) -> None:
         """Kill the workers that hang; their end is read on the line, as of any other."""
@@ -257,9 +223,6 @@ class Supervisor:
         """Start a worker later; return in how many seconds."""
         delay = self._backoff.delay_s(number)
         self._restarts[number] = time.monotonic() + delay
-        if delay > _LONGEST_HOLD_S and self._listeners.count(self._listeners[number]) == 1:
-            with suppress(OSError):
-                self._listeners[number].shutdown(socket.SHUT_RDWR)  # the successor listens anew
         return delay
 
     @property
@@ -269,6 +232,9 @@ class Supervisor:
     def _stop(self) -> None:
         """Let the workers drain; what the second and third signal mean is their matter."""
         if not self._stopping:
+            for listener in self._orphaned():
+                take_no_more(listener)
+                self._handover.pass_on(listener)
             self._kill_at = time.monotonic() + self._grace_s
             self._restarts.clear()
             for listener in self._listeners:  # the workers have their own, as long as they like

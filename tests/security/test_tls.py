@@ -8,7 +8,7 @@ import ssl
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from http.client import HTTPSConnection
 from itertools import islice
 from pathlib import Path
@@ -98,6 +98,23 @@ def test_every_answer_comes_over_tls_and_says_that_all_others_should(
         control = httpx.get(f"{running.control}/v2/health/ready", timeout=PATIENCE_S)
         assert control.status_code == 200
         assert HSTS not in control.headers
+        assert running.stop() == 0
+
+
+def test_who_comes_to_a_dead_worker_speaks_tls_with_another(models: Path, given: Files) -> None:
+    context = client(given.authority)
+    with server(models, WORKERS=2, **given.choices()) as running:
+        stays, dies = running.workers
+        os.kill(dies, signal.SIGSTOP)
+        with ExitStack() as stack:
+            waiting = [stack.enter_context(raw(running)) for _ in range(16)]
+            os.kill(dies, signal.SIGKILL)
+            until(lambda: dies not in running.workers)
+            for plain in waiting:
+                with context.wrap_socket(plain, server_hostname="localhost") as secure:
+                    secure.sendall(b"GET /v2/health/ready HTTP/1.1\r\nHost: x\r\n\r\n")
+                    assert secure.recv(13) == b"HTTP/1.1 200 "
+        assert stays in running.workers
         assert running.stop() == 0
 
 

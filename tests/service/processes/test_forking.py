@@ -5,12 +5,14 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from service.errors import StartError
 from service.processes.forking import SIGNALS, fork
+from service.processes.handover import Handover
 from service.processes.supervisor import Supervisor, Work
 from service.processes.watch import Watch
 from service.telemetry.board import Board
@@ -38,10 +40,11 @@ def listener() -> Iterator[socket.socket]:
         yield listener
 
 
-def supervisor(listener: socket.socket, work: Work) -> Supervisor:
+def supervise(listener: socket.socket, work: Work) -> None:
     board = Board(1)
     watch = Watch(board.slots, patience_s=60.0)
-    return Supervisor([listener], board, work, lambda _line: None, grace_s=10, watch=watch)
+    with closing(Handover()) as handover:
+        Supervisor([listener], board, work, lambda _line: None, 10.0, watch, handover).run()
 
 
 def test_signals_arrive_after_a_fork_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,7 +68,7 @@ def test_a_worker_that_cannot_be_forked_anew_is_tried_again(
         os.kill(os.getppid(), signal.SIGTERM)
         return 0 if end.recv(100) else 1
 
-    supervisor(listener, work).run()
+    supervise(listener, work)
     assert forks.asked == 3
 
 
@@ -74,4 +77,4 @@ def test_a_start_without_room_for_a_process_is_refused(
 ) -> None:
     monkeypatch.setattr(os, "fork", Forks(1))
     with pytest.raises(StartError, match="worker 0 cannot be started"):
-        supervisor(listener, lambda *_: 0).run()
+        supervise(listener, lambda *_: 0)
