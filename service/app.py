@@ -25,7 +25,7 @@ from service.api.access import Access
 from service.api.control_port import ControlPort
 from service.api.direct import DirectLane, direct_routes
 from service.api.documentation import add_components
-from service.api.in_place import InPlaceLane
+from service.api.express import ExpressLane
 from service.api.keys_document import describe_keys
 from service.api.middleware import Observation, SecurityHeaders
 from service.api.problems import CODE_HEADER
@@ -121,7 +121,7 @@ def create_app(
         _let_pages_call(app, settings.cors_origins)
     app.state.observer = observer
     app.state.tls = tls
-    app.state.in_place_lane = InPlaceLane(service, observer, guard)
+    app.state.express_lane = ExpressLane(service, observer, guard)
     return app
 
 

@@ -1,4 +1,4 @@
-"""The one function that lets a request in: its key is known, has the scope, keeps its rate."""
+"""What lets a request in: its key is known, has the scope, keeps its rate."""
 
 import base64
 import hmac
@@ -50,6 +50,16 @@ class Guard:
             Forbidden: the key has not the scope.
             RateLimited: the key has asked too often.
         """
+        key = self.identify(headers, scope, as_password=as_password)
+        if not as_password:
+            self.count(key)
+
+    def identify(self, headers: Headers, scope: Scope, *, as_password: bool = False) -> Key:
+        """Return the key of a request that may go on, and is to be counted where it is answered.
+
+        Raises:
+            Unauthorized, Forbidden: as ``require`` says.
+        """
         now = time.monotonic()
         if now - self._looked > _LOOK_EVERY_S:
             self._looked = now
@@ -59,8 +69,15 @@ class Guard:
         key = _find(self._known, _offered(headers, as_password=as_password))
         if scope not in key.scopes:
             raise Forbidden(f"the API key has not the scope {scope}")
-        if not as_password:
-            self._rates.count(key)
+        return key
+
+    def count(self, key: Key) -> None:
+        """Count a request of a key.
+
+        Raises:
+            RateLimited: the key has asked too often.
+        """
+        self._rates.count(key)
 
     def _take(self, keys: tuple[Key, ...]) -> None:
         self._keys = keys

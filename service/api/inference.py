@@ -33,9 +33,10 @@ async def run(
         read: reads the body; blocks.
 
     Raises:
-        ServiceError: as the stages say.
+        ServiceError: as the stages say, the first of which is that there is room.
         ClientDisconnect: the client went away while its request waited.
     """
+    predictor.check_room()
     began = exchange.timing.decode_began = time.monotonic()
     deadline = predictor.deadline()
     if size <= SMALL_BODY:

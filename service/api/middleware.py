@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.api.problems import problem
 from service.errors import AccessError, InternalError, ServiceError, ShuttingDown
 from service.telemetry.conventions import http_span
-from service.telemetry.observation import Observer
+from service.telemetry.observation import CLIENT_CLOSED_REQUEST, Observer
 
 log = structlog.get_logger()
 
@@ -29,9 +29,6 @@ _SECURITY_HEADERS = {
 _RAW_SECURITY_HEADERS = [
     (name.lower().encode(), value.encode()) for name, value in _SECURITY_HEADERS.items()
 ]
-
-# nginx's number for a client that went away before its answer; it is only counted and logged.
-_CLIENT_CLOSED_REQUEST = 499
 
 _UNEXPECTED = InternalError("an unexpected error; the log has it under the request id")
 _ENDED = ShuttingDown("the server ended before this request could be answered")
@@ -122,7 +119,7 @@ class _Answer:
 
     def __init__(self, send: Send, request_id: str) -> None:
         self.request_id = request_id
-        self.status = _CLIENT_CLOSED_REQUEST
+        self.status = CLIENT_CLOSED_REQUEST
         self.begun = False
         self.error: ServiceError | None = None
         self._send = send

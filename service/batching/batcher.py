@@ -5,9 +5,8 @@
 The batcher knows neither HTTP nor arrays: it is given items, how many rows each counts, and
 a function that answers a list of items. It lives on one event loop and needs no lock.
 
-There are two roads for a run. *In place*, on the loop's own thread: what arrived in one turn of it
-is one batch. That is faster where a run takes less than waking a thread and being woken by it.
-*Runners*, threads: what arrives while they are busy is the next batch. On both,
+There are two roads for a run: on the event loop's own thread (`in_place.py`), or in threads, where
+what arrives while they are busy is the next batch (`lineup.py`). On both,
 
 - a call on an idle server runs at once; it lingers only if ``max_queue_delay_s`` says so;
 - rows, not calls, count against ``max_batch_size`` and ``max_queue_size``;
@@ -15,6 +14,7 @@ is one batch. That is faster where a run takes less than waking a thread and bei
 - a call with more rows than ``max_batch_size`` is refused, never split: one call is one run;
 - a run in place that takes long is the last one in place;
 - only items of equal ``key`` share a run; the oldest waiting item decides which;
+- a thread that ends a run has the next full batch at once;
 - a thread's batch ends where one more row would make those in it late, and has nobody in it who
   will be late anyhow while there is somebody who will not (`waiting.py`);
 - a call that is cancelled or past its deadline leaves the queue at once and costs no run;
@@ -28,19 +28,16 @@ import contextlib
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator
-from functools import partial
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Generic
 
 from service.batching.admission import Admission, Limits
 from service.batching.alarm import Alarm
-from service.batching.runners import Item, Outcome, Result, Run, Runners, attempt
-from service.batching.waiting import Answered, Call, Promise, Waiting
+from service.batching.in_place import InPlace
+from service.batching.lineup import Lineup
+from service.batching.runners import Item, Outcome, Result, Run
+from service.batching.waiting import Answered, Call, Promise, Waiting, give, rows_of
 from service.errors import ShuttingDown
-
-# Of batches in place one after the other, without a turn for the rest of the loop: so long that a
-# turn, some 10 microseconds, is no price, and so short that nobody notices.
-_TURN_S = 1e-3
 
 # A run in place that takes as long was not as short as it was taken for: the next are the threads'.
 _HELD_UP_S = 0.5
@@ -71,9 +68,8 @@ class Batcher(Generic[Item, Result]):
         self._loop = asyncio.get_running_loop()
         self._waiting: Waiting[Item, Result] = Waiting()
         self._suspects: deque[Call[Item, Result]] = deque()  # of failed runs, each to run alone
-        self._running: list[list[Call[Item, Result]]] = []
-        self._runners: Runners[Result] | None = None if in_place else Runners(limits.runners)
         self._admission = Admission(limits, 1 if in_place else limits.runners)
+        self._road = self._in_place() if in_place else self._threads()
         self._closed = False
         self._drained = asyncio.Event()
         self._flush_is_due = False
@@ -88,12 +84,12 @@ class Batcher(Generic[Item, Result]):
     @property
     def waiting_rows(self) -> int:
         """Rows that wait for a run now."""
-        return self._waiting.rows
+        return self._waiting.rows + self._road.ready_rows
 
     @property
     def running_rows(self) -> int:
         """Rows in the runs under way; those in place are over before anyone can ask."""
-        return sum(call.rows for batch in self._running for call in batch)
+        return self._road.running_rows
 
     async def submit(
         self, item: Item, *, rows: int = 1, key: Hashable = None, deadline: float = math.inf
@@ -118,11 +114,9 @@ class Batcher(Generic[Item, Result]):
         try:
             return await answer
         except asyncio.CancelledError:
-            self._waiting.leave(call)
             if not answer.cancelled():
                 answer.exception()  # a call cancelled as it failed has nobody else to ask
-            if self._closed:
-                self._flush_soon()
+            self.withdraw(call)
             raise
 
     def offer(
@@ -133,7 +127,7 @@ class Batcher(Generic[Item, Result]):
         rows: int = 1,
         key: Hashable = None,
         deadline: float = math.inf,
-    ) -> None:
+    ) -> Call[Item, Result]:
         """Take one item whose answer goes to ``answer``, for a caller that does not wait.
 
         Args:
@@ -143,10 +137,28 @@ class Batcher(Generic[Item, Result]):
             key: likewise.
             deadline: likewise.
 
+        Returns:
+            What ``withdraw`` takes.
+
         Raises:
             BatchTooLarge, QueueFull, Overloaded, ShuttingDown: not admitted.
         """
-        self._admit(item, rows, key, deadline, answer)
+        return self._admit(item, rows, key, deadline, answer)
+
+    def withdraw(self, call: Call[Item, Result]) -> None:
+        """Let a call whose answer is done leave the queue, if it is still there."""
+        self._waiting.leave(call)
+        self._road.leave(call)
+        if self._closed:
+            self._flush_soon()
+
+    def check_room(self, deadline: float) -> None:
+        """Refuse a call of one row without having its item: a larger one has no better chance.
+
+        Raises:
+            QueueFull, Overloaded, ShuttingDown: as ``submit`` says.
+        """
+        self._check(1, deadline - time.monotonic())
 
     def stop_admitting(self) -> None:
         """Refuse every call from now on; what was admitted is still answered."""
@@ -167,14 +179,12 @@ class Batcher(Generic[Item, Result]):
             call.fail(ShuttingDown("the server ended before this request was answered"))
         self._lingering.cancel()
         self._deadlines.cancel()
-        if self._runners is not None:
-            self._runners.close()
+        self._road.close()
         return self._drained.is_set()
 
     def join(self, timeout_s: float) -> None:
         """Wait, after ``close``, for the runs that it gave up; blocks for no longer than said."""
-        if self._runners is not None:
-            self._runners.join(timeout_s)
+        self._road.join(timeout_s)
 
     def _admit(
         self,
@@ -184,14 +194,10 @@ class Batcher(Generic[Item, Result]):
         deadline: float,
         answer: Promise[Answered[Result]],
     ) -> Call[Item, Result]:
-        if self._closed:
-            raise ShuttingDown("the server is shutting down")
         rows = rows or 1
         self._admission.check_size(rows)
         now = time.monotonic()
-        if self._waiting or self._running or self._suspects:  # else it runs at once
-            waiting = self._waiting.rows + sum(call.rows for call in self._suspects)
-            self._admission.check_wait(rows, waiting, len(self._running), deadline - now)
+        self._check(rows, deadline - now)
         call = Call(item, rows, key, answer, now, deadline)
         self._waiting.add(call)
         self._deadlines.by(deadline)
@@ -199,12 +205,19 @@ class Batcher(Generic[Item, Result]):
             self._flush_soon()
         return call
 
+    def _check(self, rows: int, time_left: float) -> None:
+        if self._closed:
+            raise ShuttingDown("the server is shutting down")
+        under_way = self._road.under_way
+        if self._waiting or under_way or self._suspects:  # else it runs at once
+            waiting = self.waiting_rows + rows_of(self._suspects)
+            self._admission.check_wait(rows, waiting, under_way, time_left)
+
     def _pending(self) -> Iterator[Call[Item, Result]]:
         """Every call that has no answer yet, wherever it is."""
         yield from self._waiting
         yield from self._suspects
-        for batch in self._running:
-            yield from batch
+        yield from self._road
 
     def _flush_soon(self) -> None:
         """Look for batches once everything that is due in this turn of the loop has had it."""
@@ -214,43 +227,42 @@ class Batcher(Generic[Item, Result]):
 
     def _flush(self) -> None:
         self._flush_is_due = False
-        if self._runners is None:
-            self._run_in_place()
-        else:
-            self._feed(self._runners)
+        self._road.fill()
         if self._closed and not any(True for _ in self._pending()):
             self._drained.set()
 
-    def _run_in_place(self) -> None:
-        began = time.monotonic()
-        while batch := self._next_batch():
-            outcome = attempt(self._run, [call.item for call in batch])
-            self._deliver(batch, outcome, outcome.ended - outcome.began)
-            if outcome.ended - outcome.began >= _HELD_UP_S:
-                self._leave_place()
-            if outcome.ended - began >= _TURN_S:
-                self._flush_soon()
-                return
+    def _in_place(self) -> InPlace[Item, Result] | Lineup[Item, Result]:
+        return InPlace(self._run, self._next_batch, self._finish_in_place, self._flush_soon)
 
-    def _leave_place(self) -> None:
-        self.in_place = False
-        self._runners = Runners(self._limits.runners)
-        self._admission = Admission(self._limits, self._limits.runners)
-
-    def _feed(self, runners: Runners[Result]) -> None:
+    def _threads(self) -> Lineup[Item, Result]:
         lasts = self._admission.lasts
-        while len(self._running) < runners.threads and (batch := self._next_batch(lasts)):
-            self._running.append(batch)
-            done = partial(self._finish, batch, time.monotonic())
-            runners.start(partial(attempt, self._run, [call.item for call in batch]), done)
+        return Lineup(self._run, self._limits.runners, self._next_of_threads, lasts, self._finish)
+
+    def _finish_in_place(
+        self, batch: list[Call[Item, Result]], outcome: Outcome[Result], seconds: float
+    ) -> None:
+        self._learn(batch, outcome, seconds)
+        if seconds >= _HELD_UP_S:
+            self.in_place = False
+            self._admission = Admission(self._limits, self._limits.runners)
+            self._road = self._threads()
+        give(batch, outcome)
 
     def _finish(
-        self, batch: list[Call[Item, Result]], given: float, outcome: Outcome[Result]
+        self, batch: Sequence[Call[Item, Result]], outcome: Outcome[Result], seconds: float
     ) -> None:
-        """Take back what a runner did, and give it the next batch before anyone else's turn."""
-        self._running.remove(batch)
-        self._deliver(batch, outcome, time.monotonic() - given)
+        """Take back what a thread did, and give it the next batch before anything else."""
+        self._learn(batch, outcome, seconds)
         self._flush()
+        give(batch, outcome)
+
+    def _next_of_threads(self, begins_in: float | None) -> list[Call[Item, Result]]:
+        lasts, most = self._admission.lasts, self._limits.max_batch_size
+        if begins_in is None:
+            return self._next_batch(lasts)
+        if self._waiting.rows < most:
+            return []
+        return self._waiting.take(most, lambda rows: begins_in + lasts(rows), full=True)
 
     def _next_batch(self, lasts: Callable[[int], float] | None = None) -> list[Call[Item, Result]]:
         while self._suspects:
@@ -259,23 +271,16 @@ class Batcher(Generic[Item, Result]):
                 return [call]
         return [] if self._lingers() else self._waiting.take(self._limits.max_batch_size, lasts)
 
-    def _deliver(
-        self, batch: list[Call[Item, Result]], outcome: Outcome[Result], seconds: float
+    def _learn(
+        self, batch: Sequence[Call[Item, Result]], outcome: Outcome[Result], seconds: float
     ) -> None:
-        """Give each call its result; those of a failed run get another, each alone."""
-        results, error, began, ended = outcome
-        rows = sum([call.rows for call in batch])
-        self._on_run(rows, ended - began)
-        if error is None:
+        """Take in how a run went; the calls of one that failed run again, each alone."""
+        rows = rows_of(batch)
+        self._on_run(rows, outcome.ended - outcome.began)
+        if outcome.error is None:
             # As the next run waits for it: to wake a thread, and to hear of its end, adds up.
             self._admission.learn(rows, seconds)
-            ran = rows, began, ended - began
-            for call, result in zip(batch, results, strict=True):
-                if not call.answer.done():
-                    call.answer.set_result(Answered(result, began - call.since, ran))
-        elif len(batch) == 1:
-            batch[0].fail(error)
-        else:
+        elif len(batch) > 1:
             self._suspects.extend(batch)
 
     def _lingers(self) -> bool:
@@ -295,6 +300,4 @@ class Batcher(Generic[Item, Result]):
             if call.is_wanted(now):
                 self._deadlines.by(call.deadline)
             else:
-                self._waiting.leave(call)
-        if self._closed:
-            self._flush_soon()
+                self.withdraw(call)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
-from service.batching.runners import Item, Result
+from service.batching.runners import Item, Outcome, Result
 from service.errors import DeadlineExceeded
 
 Given_contra = TypeVar("Given_contra", contravariant=True)
@@ -94,28 +94,35 @@ class Waiting(Generic[Item, Result]):
             self.rows -= call.rows
 
     def take(
-        self, max_rows: int, lasts: Callable[[int], float] | None = None
+        self,
+        max_rows: int,
+        lasts: Callable[[int], float] | None = None,
+        *,
+        full: bool = False,
     ) -> list[Call[Item, Result]]:
         """Remove the oldest call and those behind it that fit into its run, in order.
 
         What is late, or was given up by a caller that had no turn yet to leave, is removed on
-        the way. The batch is empty only if nothing is left.
+        the way. The batch is empty only if nothing is left, or if it should be full and is not.
 
         Args:
             max_rows: of the batch.
-            lasts: tells the seconds that a run of so many rows takes. With it, what a run would
+            lasts: tells the seconds until a run of so many rows ends. With it, what a run would
                 answer too late fails at once if anything that waits can be in time: after a
                 moment in which the machine stood still, else every run ends just too late. And
                 the batch ends where one more call would make one late that is in it, so that who
                 comes behind makes no run longer than they were let in for.
+            full: whether only a batch is taken that has all its rows, in time.
         """
         now = time.monotonic()
         dropped: list[Call[Item, Result]] = []
         hopeless: list[Call[Item, Result]] = []
         batch = _sharing(self._hopeful(now, lasts, dropped, hopeless), max_rows)
-        if not batch:  # the pace may be mistaken: what is run is what it is learned from
+        if full and not (rows_of(batch) == max_rows and _in_time(batch, lasts, now) == len(batch)):
+            batch = []  # and what cannot be in time may be in a run that begins now
+        elif not batch:  # the pace may be mistaken: what is run is what it is learned from
             batch = _sharing(hopeless, max_rows)
-        elif lasts is not None:
+        else:
             dropped += hopeless
             del batch[_in_time(batch, lasts, now) :]
         for call in (*dropped, *batch):
@@ -155,8 +162,29 @@ def _sharing(calls: Iterable[Call[Item, Result]], max_rows: int) -> list[Call[It
     return batch
 
 
-def _in_time(batch: Sequence[Call[Item, Result]], lasts: Callable[[int], float], now: float) -> int:
+def rows_of(calls: Iterable[Call[Item, Result]]) -> int:
+    """Return how many rows there are in all."""
+    return sum([call.rows for call in calls])
+
+
+def give(batch: Sequence[Call[Item, Result]], outcome: Outcome[Result]) -> None:
+    """Give each call its result, or a call that was alone what went wrong."""
+    results, error, began, ended = outcome
+    if error is None:
+        ran = rows_of(batch), began, ended - began
+        for call, result in zip(batch, results, strict=True):
+            if not call.answer.done():
+                call.answer.set_result(Answered(result, began - call.since, ran))
+    elif len(batch) == 1:
+        batch[0].fail(error)
+
+
+def _in_time(
+    batch: Sequence[Call[Item, Result]], lasts: Callable[[int], float] | None, now: float
+) -> int:
     """Return how many of a batch can run together and be in time; each can be, alone."""
+    if lasts is None:
+        return len(batch)
     rows, soonest = 0, math.inf
     for count, call in enumerate(batch):
         rows += call.rows

@@ -63,6 +63,7 @@ from service.errors.roots import (
     ModelLoadError,
     ServiceError,
     StartError,
+    TryLater,
 )
 from service.errors.access import AccessError, Forbidden, NotLocal, RateLimited, Unauthorized
 from service.errors.request import (
@@ -166,6 +167,7 @@ __all__ = [
     "StartError",
     "TargetTooLong",
     "TooManyConnections",
+    "TryLater",
     "Unauthorized",
     "UnsupportedEncoding",
     "UnsupportedImage",

@@ -5,28 +5,27 @@ run unbatched: every request is a run of its own.
 """
 
 import asyncio
-import functools
 import math
 import time
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from service.artifact.manifest import ImageInput
-from service.artifact.signature import Array, Tensors, TensorSpec
+from service.artifact.signature import Tensors, TensorSpec
 from service.batching.admission import Limits
 from service.batching.batcher import Batcher
-from service.batching.waiting import Answered, Promise
-from service.errors import BatchTooLarge, InvalidTensor, ModelTakesNoImages
+from service.batching.waiting import Answered, Call, Promise
+from service.errors import BatchTooLarge, CapacityError, InvalidTensor, ModelTakesNoImages
 from service.images.decoding import Decoder
 from service.images.postprocessing import Prediction, probabilities, rank
-from service.images.preprocessing import ImageTensor, image_tensor, small_image_tensor
+from service.images.rows import ImageRows
 from service.inference.assembly import run_together
 from service.inference.model import Model
 from service.telemetry.metrics import ModelMetrics
 from service.telemetry.timing import Timing
 from service.wire.request_reader import RequestReader
+
+Waiter = Call[Tensors, Tensors]
 
 # The runtime looks at the flag between two operators; one of a large network takes less.
 _TERMINATION_S = 2.0
@@ -68,10 +67,8 @@ class Predictor:
         self.metrics = metrics
         image = model.manifest.image if model.manifest else None
         self.reader = RequestReader(model.signature, image)
-        self._decoder = decoder
         self._request_timeout_s = request_timeout_s
-        self._max_image_pixels = max_image_pixels
-        self._scaled_decoding = scaled_decoding
+        self._images = ImageRows(decoder, max_image_pixels, scaled=scaled_decoding)
         self._max_batch_size = limits.max_batch_size
         self._buckets = buckets
         self._row_numbers = sum(math.prod(_fixed(spec)) for spec in model.signature.outputs)
@@ -108,6 +105,18 @@ class Predictor:
         setting = self._request_timeout_s
         return time.monotonic() + (setting if timeout_s is None else min(timeout_s, setting))
 
+    def check_room(self) -> None:
+        """Refuse a request that is not read yet, and would be refused when it is.
+
+        Raises:
+            CapacityError: not even one row would be answered in time; counted as a request.
+        """
+        try:
+            self._batcher.check_room(self.deadline())
+        except CapacityError:
+            self.metrics.request(Timing(), 0, ok=False)
+            raise
+
     async def infer(
         self, inputs: Tensors, timing: Timing, deadline: float | None = None
     ) -> Tensors:
@@ -131,7 +140,7 @@ class Predictor:
         timing.infer_s = timing.run[2]
         return outputs
 
-    def offer(self, inputs: Tensors, answer: Promise[Answered[Tensors]], deadline: float) -> None:
+    def offer(self, inputs: Tensors, answer: Promise[Answered[Tensors]], deadline: float) -> Waiter:
         """Run a model for a caller that does not wait; ``answer`` is given every output.
 
         Args:
@@ -139,12 +148,19 @@ class Predictor:
             answer: takes the outputs, or what went wrong.
             deadline: on the clock of ``time.monotonic``.
 
+        Returns:
+            What ``withdraw`` takes.
+
         Raises:
             InvalidTensor: the inputs do not have the same number of rows.
             CapacityError, BatchTooLarge: not admitted.
         """
         rows, key = self.rows(inputs), self._key(inputs)
-        self._batcher.offer(inputs, answer, rows=rows, key=key, deadline=deadline)
+        return self._batcher.offer(inputs, answer, rows=rows, key=key, deadline=deadline)
+
+    def withdraw(self, waiter: Waiter) -> None:
+        """Let who was offered and waits no longer leave the queue; its answer says so, too."""
+        self._batcher.withdraw(waiter)
 
     def rows(self, inputs: Tensors) -> int:
         """Return how many rows a request counts; one, where requests do not share a run.
@@ -182,10 +198,7 @@ class Predictor:
         began = time.monotonic()
         if not timing.decode_s:
             timing.decode_began = began
-        if len(images) == 1:
-            rows: Array = (await self._decode_one(images[0], spec, deadline))[np.newaxis]
-        else:
-            rows = await self._decode_all(images, spec, deadline)
+        rows = await self._images.decoded(images, spec, deadline)
         timing.decode_s += time.monotonic() - began  # to what it took to read the request
         return {spec.name: rows}
 
@@ -199,8 +212,10 @@ class Predictor:
 
         Raises:
             ModelTakesNoImages: the manifest states no image input or no classes.
-            ContentError, CapacityError, RunError: as the stages say.
+            ContentError, CapacityError, RunError: as the stages say, the first of which is that
+                there is room.
         """
+        self.check_room()
         deadline, ok = self.deadline(), False
         try:
             inputs = await self.image_tensors([image], timing, deadline)
@@ -244,32 +259,6 @@ class Predictor:
         if manifest is None or manifest.image is None:
             raise ModelTakesNoImages("this model takes tensors: use its /v2 infer endpoint")
         return manifest.image
-
-    async def _decode_all(
-        self, images: Sequence[bytes], spec: ImageInput, deadline: float
-    ) -> Array:
-        tasks = [asyncio.ensure_future(self._decode(each, spec, deadline)) for each in images]
-        try:
-            return np.stack(await asyncio.gather(*tasks))
-        finally:
-            for task in tasks:  # one that fails, or a client that leaves, spares the others
-                task.cancel()
-
-    async def _decode_one(self, image: bytes, spec: ImageInput, deadline: float) -> ImageTensor:
-        # Here and now, if it is small. Of many small ones the last would hold up the event loop.
-        tensor = small_image_tensor(image, spec, self._max_image_pixels)
-        return await self._decode(image, spec, deadline) if tensor is None else tensor
-
-    async def _decode(self, image: bytes, spec: ImageInput, deadline: float) -> ImageTensor:
-        decode = functools.partial(
-            image_tensor,
-            image,
-            spec,
-            self._max_image_pixels,
-            scaled=self._scaled_decoding,
-            room=self._decoder.room,
-        )
-        return await self._decoder.decode(decode, deadline)
 
 
 def _fixed(spec: TensorSpec) -> list[int]:

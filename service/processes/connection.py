@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection: uvicorn's, with bounds (``bounded``) and the in-place lane.
+"""One HTTP/1.1 connection: uvicorn's, with bounds (``bounded``) and the express lane.
 
 - uvicorn's parser takes no body of a request that offers an upgrade, as Java's client does with
   each first one (``h2c``), and reads it as the next request: here the offer is overlooked.
@@ -6,12 +6,13 @@
   app gets every other request, and those that the lane does not take.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from httptools import HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-from service.api.in_place import InPlaceLane
+from service.api.express import ExpressLane
 from service.processes.bounded import BoundedConnection
 
 # A request may be under way to a connection that is about to be closed for the end: more than
@@ -24,18 +25,25 @@ class Connection(BoundedConnection):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._lane: InPlaceLane = self.app.state.in_place_lane
+        self._lane: ExpressLane = self.app.state.express_lane
         self._fields: list[tuple[bytes, bytes]] = []
         self._held: list[bytes] | None = None  # the body of a request that nobody has yet
         self._offered: bytes | None = None  # the head of an upgrade, as one without it
         self._ending = False
         self._is_draining = self.app.state.service.draining.is_set
-        self._in_place = False
+        self._on_lane = False
+        self._reply: _Reply | None = None  # of the lane's last request
 
     def connection_made(self, transport: Any) -> None:
         """Begin to wait for the first head."""
         super().connection_made(transport)
-        self._in_place = self._lane.serves(self.server)
+        self._on_lane = self._lane.serves(self.server)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget everything, and what the lane has."""
+        super().connection_lost(exc)
+        if self._reply is not None:
+            self._reply.lose()
 
     def shutdown(self) -> None:
         """Answer no more than what is asked, or is under way, and close."""
@@ -122,8 +130,9 @@ class Connection(BoundedConnection):
         """Return whether the lane answers the request."""
         before = self.cycle
         # To uvicorn it is a cycle like any other: what is behind it waits until it is complete.
-        self.cycle = reply = _Reply(self, keep_alive=not self._is_last())  # type: ignore[assignment]
+        self.cycle = reply = _Reply(self)  # type: ignore[assignment]
         if self._lane.take(self.url, self._fields, body, reply):
+            self._reply = reply
             return True
         self.cycle = before
         return False
@@ -135,21 +144,21 @@ class Connection(BoundedConnection):
             self.parser.get_method() == b"POST"
             and self.parser.get_http_version() == "1.1"
             and self.parser.should_keep_alive()
-            and self._in_place
+            and self._on_lane
             and self._lane.may_take(self.url)
             and not self.expect_100_continue
             and not self.flow.write_paused
             and (before is None or before.response_complete)
         )
 
-    def _is_last(self) -> bool:
-        """Whether the client is told with the answer that the connection ends."""
+    def is_last(self) -> bool:
+        """Return whether the client is told with the answer that the connection ends."""
         return self._ending or self._is_draining()
 
     def _begin(self) -> None:
         """Let the app begin with the request, or queue it behind the one before it."""
         super().on_headers_complete()
-        if self._is_last():
+        if self.is_last():
             self.cycle.keep_alive = False
 
     def _give_to_app(self) -> None:
@@ -162,29 +171,50 @@ class Connection(BoundedConnection):
 class _Reply:
     """The place of a cycle while the lane answers."""
 
-    __slots__ = ("_connection", "disconnected", "keep_alive", "message_event", "response_complete")
+    __slots__ = (
+        "_connection",
+        "_gone",
+        "disconnected",
+        "keep_alive",
+        "message_event",
+        "response_complete",
+    )
 
     more_body = False  # it came whole
 
-    def __init__(self, connection: Connection, *, keep_alive: bool) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._gone: Callable[[], None] | None = None
         self.disconnected = False  # these four are what uvicorn looks at, or sets
-        self.keep_alive = keep_alive
+        self.keep_alive = True
         self.response_complete = False
         self.message_event = _NOBODY_WAITS
+
+    def waits(self, gone: Callable[[], None]) -> None:
+        """Wait for an answer, and call ``gone`` if the client goes away before it is there."""
+        self._gone = gone
+
+    def lose(self) -> None:
+        """Take that the client is gone."""
+        if not self.response_complete:
+            self.disconnected = True
+            if self._gone is not None:
+                self._gone()
 
     def send(self, status: int, head: bytes, body: bytes) -> None:
         """Send an answer, in one write."""
         connection = self._connection
         self.response_complete = True
+        self._gone = None
         if connection.transport.is_closing():
             return  # gone, or told of a later request that is none
         dated = [b"%b: %b\r\n" % header for header in connection.server_state.default_headers]
         lines = [STATUS_LINE[status], *dated]
-        if not self.keep_alive:
+        is_last = not self.keep_alive or connection.is_last()
+        if is_last:
             lines.append(b"connection: close\r\n")
         connection.transport.write(b"".join((*lines, head, b"\r\n", body)))
-        if not self.keep_alive:
+        if is_last:
             connection.transport.close()
         connection.on_response_complete()
 

@@ -20,6 +20,14 @@ class InUse:
         self._inside += 1
 
     def __exit__(self, *_error: object) -> None:
+        self.leave()
+
+    def enter(self) -> None:
+        """Come in, and ``leave`` later, where that is not in one block."""
+        self._inside += 1
+
+    def leave(self) -> None:
+        """Go out."""
         self._inside -= 1
         if not self._inside and self._left is not None:
             self._left.set()

@@ -17,7 +17,7 @@ from service.rpc.fields import check_parts
 from service.rpc.messages import SERVICE, Message
 from service.rpc.status import status_code
 from service.telemetry.conventions import rpc_span
-from service.telemetry.observation import Observer
+from service.telemetry.observation import CLIENT_CLOSED_REQUEST, Observer
 from service.telemetry.timing import Timing
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ SERVER_TIMING = "server-timing"
 # Calls are counted under the HTTP status of what happened, so that both roads add up.
 _OK = 200
 _INFERENCE = "ModelInfer"
-_CLIENT_CLOSED_REQUEST = 499  # nginx's number
 
 _UNEXPECTED = InternalError("an unexpected error; the log has it under the request id")
 
@@ -116,7 +115,7 @@ def handler(
         call = Call(context, observer.request_id(_metadata(context, REQUEST_ID)))
         if is_traced and observer.tracing is not None:
             call.begin_trace(observer.tracing)
-        status, answered, ours, failure = _CLIENT_CLOSED_REQUEST, b"", None, None
+        status, answered, ours, failure = CLIENT_CLOSED_REQUEST, b"", None, None
         try:
             answered = await answer(context, call)
             status = _OK

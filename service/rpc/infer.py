@@ -35,6 +35,7 @@ class Inference:
         manifest = predictor.model.manifest
         image, labels = (manifest.image, manifest.labels) if manifest else (None, None)
         with entry.in_use:
+            predictor.check_room()
             began = call.timing.decode_began = time.monotonic()
             read = functools.partial(read_infer, message, predictor.model.signature, image)
             if _is_read_at_once(message):

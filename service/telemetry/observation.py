@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 import structlog
 
-from service.errors import AccessError, ServiceError
+from service.errors import AccessError, ServiceError, TryLater
 from service.telemetry.metrics import Metrics
 from service.telemetry.refusals import Refusals
 from service.telemetry.request_id import RequestIds
@@ -18,6 +18,9 @@ log = structlog.get_logger()
 AccessLog = Literal["all", "errors", "none"]
 
 # Answers from here on are errors: of the client's, and from 500 on of ours.
+CLIENT_CLOSED_REQUEST = 499
+"""nginx's number for a client that went away before its answer; it is only counted and logged."""
+
 _FIRST_ERROR = 400
 
 
@@ -59,13 +62,14 @@ class Observer:
             status: of the answer.
             request_id: as ``request_id`` returned it.
             seconds: from the request's head to its answer.
-            error: that the client was told of; those of who may not ask come in any number.
+            error: that the client was told of. Refusals of who may not ask, and of what is too
+                much, come in any number, and are counted in the log.
             trace: of the request, named in its line.
         """
         self._metrics.request(route, status, seconds)
         if error is not None:
             self._metrics.error(error.code)
-            if isinstance(error, AccessError) and self._access_log == "errors":
+            if isinstance(error, AccessError | TryLater) and self._access_log == "errors":
                 self._refusals.add(error.code, request_id)
                 return
         if self._access_log == "all" or (self._access_log == "errors" and status >= _FIRST_ERROR):

@@ -1,6 +1,7 @@
-"""Requests that were refused for who sent them: one line in the log a second for each kind.
+"""Requests that were refused unread: one line in the log a second for each kind.
 
-Whoever tries keys, or asks on beyond a rate, would fill a log with a line for each attempt.
+Whoever tries keys, or asks on beyond a rate or what can be answered, would fill a log with a line
+for each attempt; and a line takes longer to write than the refusal.
 """
 
 import asyncio

@@ -10,11 +10,12 @@ import pytest
 import structlog
 from starlette.routing import Mount, Route
 
-from service.api.in_place import InPlaceLane
+from service.api.express import ExpressLane
 from service.app import create_app
-from tests.service.api.test_in_place import BODY, INFER, Reply
+from tests.service.api.test_express import BODY, INFER, Reply
 from tests.service.apps import running, settings
 from tests.service.keys import bearer, entry, put
+from tests.service.pictures import grey
 
 pytestmark = pytest.mark.anyio
 
@@ -153,7 +154,7 @@ async def test_a_flood_of_strangers_is_a_line_in_the_log_and_a_number(
     models: Path, keys: Path
 ) -> None:
     app = create_app(settings(models, api_keys=keys))
-    lane: InPlaceLane = app.state.in_place_lane
+    lane: ExpressLane = app.state.express_lane
     async with running(app) as client:
         with structlog.testing.capture_logs() as lines:
             for _ in range(50):
@@ -243,9 +244,9 @@ async def test_who_asks_too_often_is_told_when_to_ask_again(guarded: httpx.Async
     assert found[-1].json()["code"] == "rate_limited"
 
 
-async def test_the_in_place_lane_asks_for_keys_as_the_app_does(models: Path, keys: Path) -> None:
+async def test_the_express_lane_asks_for_keys_as_the_app_does(models: Path, keys: Path) -> None:
     app = create_app(settings(models, api_keys=keys))
-    lane: InPlaceLane = app.state.in_place_lane
+    lane: ExpressLane = app.state.express_lane
     wanted = {b"fs_predict": 200, b"fs_metrics": 403, b"fs_wrong": 401, None: 401}
     async with running(app) as client:
         for key, status in wanted.items():
@@ -257,6 +258,28 @@ async def test_the_in_place_lane_asks_for_keys_as_the_app_does(models: Path, key
             headers = {} if key is None else {"X-API-Key": key.decode()}
             answer = await client.post(INFER, content=BODY, headers=headers)
             assert answer.status_code == status, key
+
+
+@pytest.mark.parametrize("warm_up", [True, False], ids=["in place", "in threads"])
+async def test_a_request_that_the_lane_leaves_to_the_app_is_counted_once(
+    models: Path, keys: Path, *, warm_up: bool
+) -> None:
+    app = create_app(settings(models, api_keys=keys, warm_up=warm_up))
+    lane: ExpressLane = app.state.express_lane
+    slow = [(b"x-api-key", b"fs_slow")]
+    image = [*slow, (b"inference-header-content-length", b"0")]
+    async with running(app) as client:
+        for _ in range(3):
+            assert not lane.take(b"/v2/models/brightness/infer", image, grey(0), Reply())
+        answer = await client.post(INFER, content=BODY, headers={"X-API-Key": "fs_slow"})
+        assert answer.status_code == 200
+        statuses = []
+        for body in (b"{", BODY):
+            reply = Reply()
+            assert lane.take(INFER.encode(), slow, body, reply)
+            await reply.sent.wait()
+            statuses.append(reply.status)
+    assert statuses == [400, 429], "what cannot be read is counted, too"
 
 
 def replace(keys: Path, text: str) -> None:
@@ -299,7 +322,7 @@ async def test_pages_of_the_named_origins_may_call(
     models: Path, keys: Path, origin: str, *, allowed: bool
 ) -> None:
     app = create_app(settings(models, api_keys=keys, cors_origins=(ORIGIN,)))
-    lane: InPlaceLane = app.state.in_place_lane
+    lane: ExpressLane = app.state.express_lane
     told = "access-control-allow-origin"
     async with running(app) as client:
         asked = await client.options(INFER, headers=PREFLIGHT | {"Origin": origin})

@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.api.in_place import InPlaceLane
+from service.api.express import ExpressLane
 from service.app import create_app
 from tests.service import zoo
 from tests.service.apps import client_of, control_url, running, settings
@@ -103,11 +103,11 @@ async def test_its_own_page_may_ask(control: httpx.AsyncClient) -> None:
     assert (await control.post(LOAD, headers=headers)).status_code == 200
 
 
-async def test_the_in_place_lane_leaves_the_control_port_to_the_app(models: Path) -> None:
-    lane: InPlaceLane = create_app(settings(models, control_port=PORT)).state.in_place_lane
+async def test_the_express_lane_leaves_the_control_port_to_the_app(models: Path) -> None:
+    lane: ExpressLane = create_app(settings(models, control_port=PORT)).state.express_lane
     assert not lane.serves(("127.0.0.1", PORT))
     assert lane.serves(("127.0.0.1", 8000))
     assert lane.serves(("10.0.0.1", PORT))
-    without: InPlaceLane = create_app(settings(models)).state.in_place_lane
+    without: ExpressLane = create_app(settings(models)).state.express_lane
     assert without.serves(("127.0.0.1", 8000))
     assert without.serves(None)

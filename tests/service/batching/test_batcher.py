@@ -21,6 +21,7 @@ from service.errors import (
     BatchTooLarge,
     DeadlineExceeded,
     InferenceFailed,
+    Overloaded,
     QueueFull,
     ShuttingDown,
 )
@@ -142,6 +143,48 @@ async def test_what_waits_while_a_run_is_on_becomes_the_next_batch() -> None:
         runner.end(hold_the_next=False)
         assert [await outcome(each) for each in (first, *others)] == [10, 20, 30, 40]
     assert runner.batches == [[1], [2, 3, 4]]
+
+
+async def test_a_full_batch_stands_ready_and_whoever_comes_later_makes_the_next() -> None:
+    runner = Runner(held=True)
+    async with batching(runner) as batcher:
+        first = call(batcher, 1)
+        await runner.began()
+        others = [call(batcher, item) for item in (2, 3, 4, 5)]
+        await turn()
+        later = [call(batcher, item) for item in (6, 7)]
+        await turn()
+        assert (batcher.running_rows, batcher.waiting_rows) == (1, 6)
+        others[1].cancel()
+        await turn()
+        assert batcher.waiting_rows == 5
+        runner.end(hold_the_next=False)
+        others.pop(1)
+        assert [await outcome(each) for each in (first, *others, *later)] == [
+            10, 20, 40, 50, 60, 70,
+        ]  # fmt: skip
+    assert runner.batches == [[1], [2, 4, 5], [6, 7]]
+
+
+async def test_who_would_not_be_let_in_is_told_before_anything_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    learn_runs_of(10.0, monkeypatch)
+    runner = Runner()
+    async with batching(runner, max_batch_size=1) as batcher:
+        soon = time.monotonic() + 9.0
+        assert await outcome(call(batcher, 1)) == 10
+        batcher.check_room(soon)
+        runner.held = True
+        first = call(batcher, 2)
+        await runner.began()
+        batcher.check_room(soon + 100)
+        with pytest.raises(Overloaded):
+            batcher.check_room(soon)
+        runner.end(hold_the_next=False)
+        assert await outcome(first) == 20
+    with pytest.raises(ShuttingDown):
+        batcher.check_room(soon + 100)
 
 
 async def test_rows_and_not_calls_fill_a_batch(in_place: bool) -> None:

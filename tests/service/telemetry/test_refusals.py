@@ -2,8 +2,20 @@
 
 from collections.abc import Callable
 
+import pytest
 import structlog
 
+from service.errors import (
+    DeadlineExceeded,
+    Overloaded,
+    QueueFull,
+    RateLimited,
+    ServiceError,
+    TooManyConnections,
+    Unauthorized,
+)
+from service.telemetry.metrics import Metrics
+from service.telemetry.observation import Observer
 from service.telemetry.refusals import Refusals
 
 
@@ -43,3 +55,25 @@ def test_the_first_is_told_at_once_and_the_others_by_their_number() -> None:
         ("unauthorized", 1, None),
         ("unauthorized", 1, "last"),
     ]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("kind", "lines"),
+    [
+        (Unauthorized, 1),
+        (RateLimited, 1),
+        (Overloaded, 1),
+        (QueueFull, 1),
+        (TooManyConnections, 1),
+        (DeadlineExceeded, 20),
+    ],
+)
+async def test_what_is_refused_unread_is_counted_in_the_log_and_the_rest_are_lines(
+    kind: type[ServiceError], lines: int
+) -> None:
+    observer = Observer(Metrics(), "errors")
+    with structlog.testing.capture_logs() as told:
+        for _ in range(20):
+            observer.record("POST", "/", "unmatched", kind.status, "id", 0.1, kind("why"))
+    assert [line["code"] for line in told] == [kind.code] * lines

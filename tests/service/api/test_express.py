@@ -1,7 +1,7 @@
-"""The in-place lane answers as the app does, and leaves to it what it does not take."""
+"""The express lane answers as the app does, and leaves to it what it does not take."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,13 @@ import orjson
 import pytest
 from onnx import TensorProto
 
-from service.api.in_place import InPlaceLane
+from service.api.express import ExpressLane
 from service.app import create_app
 from service.errors import InferenceFailed
+from service.lifecycle import Service
 from tests.service import zoo
 from tests.service.apps import running, service_of, settings
+from tests.service.fakes import PATIENCE_S, FakeModel, learn_runs_of
 
 pytestmark = pytest.mark.anyio
 
@@ -32,6 +34,9 @@ class Reply:
         self.disconnected = False
         self.sent = asyncio.Event()
 
+    def waits(self, gone: Callable[[], None]) -> None:
+        self.gone = gone
+
     def send(self, status: int, head: bytes, body: bytes) -> None:
         assert not self.sent.is_set(), "a request has one answer"
         self.status, self.body = status, body
@@ -44,7 +49,7 @@ class Reply:
 class Both:
     """An app and its lane."""
 
-    def __init__(self, lane: InPlaceLane, client: httpx.AsyncClient) -> None:
+    def __init__(self, lane: ExpressLane, client: httpx.AsyncClient) -> None:
         self.lane = lane
         self.client = client
 
@@ -67,7 +72,7 @@ class Both:
 async def both(models: Path, **choices: Any) -> AsyncIterator[Both]:
     app = create_app(settings(models, **choices))
     async with running(app) as client:
-        yield Both(app.state.in_place_lane, client)
+        yield Both(app.state.express_lane, client)
 
 
 def binary(values: Any, **more: Any) -> tuple[bytes, dict[str, str]]:
@@ -104,11 +109,18 @@ REQUESTS: dict[str, tuple[bytes, dict[str, str]]] = {
 }
 
 
+IN_PLACE = pytest.mark.parametrize("in_place", [True, False], ids=["in place", "in threads"])
+
+
+@IN_PLACE
 @pytest.mark.parametrize("name", REQUESTS)
-async def test_an_answer_is_the_apps_but_for_its_times(models: Path, name: str) -> None:
+async def test_an_answer_is_the_apps_but_for_its_times(
+    models: Path, name: str, *, in_place: bool
+) -> None:
     body, headers = REQUESTS[name]
     headers = headers | {"X-Request-ID": "a-request", "Accept-Encoding": "gzip"}
-    async with both(models) as served:
+    # What was not measured runs in threads.
+    async with both(models, warm_up=in_place) as served:
         mine = await served.ask(body, headers=headers)
         theirs = await served.client.post(INFER, content=body, headers=headers)
     assert mine.status == theirs.status_code
@@ -213,6 +225,79 @@ async def test_a_client_that_is_gone_costs_no_run(models: Path) -> None:
     assert not reply.sent.is_set()
 
 
+@asynccontextmanager
+async def held(models: Path, **choices: Any) -> AsyncIterator[tuple[Both, FakeModel, Service]]:
+    """Serve a model whose runs are in a thread, and wait there until they may go on."""
+    app = create_app(settings(models, warm_up=False, **choices))
+    async with running(app) as client:
+        _, predictor = service_of(app).repository.serving("doubler")
+        predictor.model = model = FakeModel(held=True)
+        yield Both(app.state.express_lane, client), model, service_of(app)
+
+
+async def test_a_client_that_goes_leaves_the_queue_at_once(models: Path) -> None:
+    async with held(models) as (served, model, service):
+        entry, predictor = service.repository.serving("doubler")
+        runs, waits = served.offer(), served.offer(BODY.replace(b"2.0", b"4.0"))
+        assert runs is not None
+        assert waits is not None
+        assert entry.in_use.count == served.lane.in_flight.count == 2
+        waits.disconnected = True
+        waits.gone()
+        assert entry.in_use.count == served.lane.in_flight.count == 1
+        told = (await served.client.get("/metrics")).text
+        assert 'foldserve_requests_total{route="/v2/models/{name}/infer",status="499"} 1.0' in told
+        assert await asyncio.to_thread(model.began.acquire, timeout=PATIENCE_S)
+        third = served.offer()
+        assert third is not None
+        assert predictor.model is model
+        third.disconnected = True
+        third.gone()
+        model.go.set()
+        await runs.sent.wait()
+        assert runs.status == 200
+        assert entry.in_use.count == served.lane.in_flight.count == 0
+    assert model.runs == [[[1.0, 2.0, 3.0]]], "who went costs no run"
+    assert not waits.sent.is_set()
+    assert not third.sent.is_set()
+
+
+async def test_a_client_that_goes_during_its_run_is_not_answered(models: Path) -> None:
+    async with held(models) as (served, model, _):
+        goes = served.offer()
+        assert goes is not None
+        assert await asyncio.to_thread(model.began.acquire, timeout=PATIENCE_S)
+        goes.disconnected = True
+        goes.gone()
+        model.go.set()
+        assert (await served.ask()).status == 200
+        assert served.lane.in_flight.count == 0
+    assert not goes.sent.is_set()
+
+
+async def test_what_finds_no_room_is_refused_unread(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learn_runs_of(10.0, monkeypatch)
+    async with held(models, request_timeout_s=5) as (served, model, _):
+        model.go.set()
+        assert (await served.ask()).status == 200
+        model.go.clear()
+        first = served.offer()
+        assert first is not None
+        refused = await served.ask(b"no JSON")
+        assert refused.status == 429
+        assert refused.headers["foldserve-error"] == "overloaded"
+        assert int(refused.headers["retry-after"]) > 0
+        image = {"Inference-Header-Content-Length": "0"}
+        assert (await served.client.post(INFER, content=b"no JSON")).status_code == 429
+        assert (await served.client.post(INFER, content=b"?", headers=image)).status_code == 429
+        model.go.set()
+        await first.sent.wait()
+        statistics = (await served.client.get("/v2/models/doubler/stats")).json()["model_stats"]
+    assert statistics[-1]["inference_stats"]["fail"]["count"] == 3
+
+
 async def test_an_output_that_json_cannot_carry_spares_its_batch_mates(tmp_path: Path) -> None:
     zoo.put(tmp_path, "log", 1, zoo.logarithm())
     bad, good = BODY.replace(b"2.0", b"0.0"), BODY
@@ -234,7 +319,7 @@ async def test_a_bug_is_answered_and_told_to_the_log_alone(
     async with running(app) as client:
         _, predictor = service_of(app).repository.serving("doubler")
         predictor.model = Odd(predictor.model, {"z": np.zeros((1, 3))})
-        reply = await Both(app.state.in_place_lane, client).ask()
+        reply = await Both(app.state.express_lane, client).ask()
     assert reply.status == 500
     assert orjson.loads(reply.body)["error"].startswith("an unexpected error")
     assert reply.headers["x-request-id"] in capsys.readouterr().out
@@ -245,7 +330,7 @@ async def test_a_failed_run_is_an_error_of_the_protocol(models: Path) -> None:
     async with running(app) as client:
         _, predictor = service_of(app).repository.serving("doubler")
         predictor.model = Odd(predictor.model, InferenceFailed("the model failed on this input"))
-        reply = await Both(app.state.in_place_lane, client).ask()
+        reply = await Both(app.state.express_lane, client).ask()
     assert reply.status == 500
     assert orjson.loads(reply.body) == {"error": "the model failed on this input"}
 
@@ -271,7 +356,7 @@ class Odd:
 
 async def test_before_the_start_and_after_the_end_it_answers_503(models: Path) -> None:
     app = create_app(settings(models))
-    lane = Both(app.state.in_place_lane, httpx.AsyncClient())
+    lane = Both(app.state.express_lane, httpx.AsyncClient())
     assert (await lane.ask()).status == 503
     async with running(app):
         assert (await lane.ask()).status == 200
