@@ -201,8 +201,7 @@ class Batcher(Generic[Item, Result]):
         call = Call(item, rows, key, answer, now, deadline)
         self._waiting.add(call)
         self._deadlines.by(deadline)
-        if not self._flush_is_due:
-            self._flush_soon()
+        self._flush_soon()
         return call
 
     def _check(self, rows: int, time_left: float) -> None:
@@ -260,8 +259,6 @@ class Batcher(Generic[Item, Result]):
         lasts, most = self._admission.lasts, self._limits.max_batch_size
         if begins_in is None:
             return self._next_batch(lasts)
-        if self._waiting.rows < most:
-            return []
         return self._waiting.take(most, lambda rows: begins_in + lasts(rows), full=True)
 
     def _next_batch(self, lasts: Callable[[int], float] | None = None) -> list[Call[Item, Result]]:

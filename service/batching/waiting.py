@@ -114,6 +114,8 @@ class Waiting(Generic[Item, Result]):
                 comes behind makes no run longer than they were let in for.
             full: whether only a batch is taken that has all its rows, in time.
         """
+        if full and self.rows < max_rows:
+            return []
         now = time.monotonic()
         dropped: list[Call[Item, Result]] = []
         hopeless: list[Call[Item, Result]] = []

@@ -11,7 +11,7 @@ from tests.security.fuzz import damage, seeds
 from tests.security.fuzz.seeds import LENGTH, post
 
 CLOSE = "Connection: close"
-"""What keeps a request from the in-place lane, and changes nothing else."""
+"""What keeps a request from the express lane, and changes nothing else."""
 _PREDICT = "/models/brightness/predict?top_k=2"
 _INFER = "/v2/models/brightness/infer"
 

@@ -12,6 +12,7 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
+from service.api.express import ExpressLane
 from service.app import create_app
 from service.processes.bounded import LARGEST_HEAD
 from service.processes.connection import Connection
@@ -287,6 +288,19 @@ async def test_a_connection_that_is_closed_meanwhile_spares_its_batch_mates(mode
         closed.writer.transport.abort()
         mate = await serving.connect(post())
         assert b"200 OK" in await mate.answers(DOUBLED)
+
+
+async def test_a_client_that_goes_while_it_waits_is_in_flight_no_more(models: Path) -> None:
+    async with served(models, max_queue_delay_ms=5000) as serving:
+        lane: ExpressLane = serving.config.loaded_app.state.express_lane
+        client = await serving.connect(post())
+        connection = await serving.made.get()
+        async with asyncio.timeout(PATIENCE_S):
+            await connection.received.wait()
+            before = lane.in_flight.count
+            client.writer.transport.abort()
+            await connection.lost.wait()
+        assert (before, lane.in_flight.count) == (1, 0)
 
 
 @pytest.mark.parametrize("url", [URL, f"{URL}?by=the-app"])

@@ -111,7 +111,8 @@ async def test_calls_in_flight_are_answered_at_the_end_and_new_ones_refused(mode
         model.go.set()
         assert arrays(await running) == {"y": [[2, 4, 6]]}
         await ending
-    assert failure(caught)[0] is StatusCode.UNAVAILABLE
+    # It never reached us: the client knows of the end, or grpcio's server turns it away.
+    assert failure(caught)[0] in {StatusCode.UNAVAILABLE, StatusCode.CANCELLED}
 
 
 async def test_a_watcher_does_not_hold_up_the_end(rpc: Client) -> None:

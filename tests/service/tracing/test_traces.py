@@ -52,7 +52,7 @@ def infer(
     headers: Mapping[str, str] | None = None,
     tls: ssl.SSLContext | None = None,
 ) -> httpx.Response:
-    """Ask in one piece, as the lane in place wants it; a client's library sends two."""
+    """Ask in one piece, as the express lane wants it; a client's library sends two."""
     path, written = f"/v2/models/{model}/infer", json.dumps(body).encode()
     stated = {"Host": "localhost", "Content-Length": str(len(written)), **(headers or {})}
     lines = [f"POST {path} HTTP/1.1", *(f"{name}: {value}" for name, value in stated.items())]
