@@ -112,7 +112,7 @@ async def test_who_waits_for_a_dead_worker_is_answered_by_the_others(
     async with asyncio.timeout(PATIENCE_S):
         with server(root, WORKERS=2, LOG_LEVEL="error") as running:
             stays, victim = running.workers
-            for _ in range(4):  # the fifth death is answered by a start 1.6 s later
+            for _ in range(5):  # the sixth death is answered by a start 3.2 s later
                 os.kill(victim, signal.SIGKILL)
                 victim = await successor(running, {stays, victim})
             await replaced(running, 0, 2)
