@@ -50,16 +50,29 @@ class Guard:
             Forbidden: the key has not the scope.
             RateLimited: the key has asked too often.
         """
-        key = self.identify(headers, scope, as_password=as_password)
+        key = self._key(headers, scope, as_password=as_password)
         if not as_password:
-            self.count(key)
+            self._rates.count(key)
 
-    def identify(self, headers: Headers, scope: Scope, *, as_password: bool = False) -> Key:
+    def identify(self, headers: Headers, scope: Scope) -> Key:
         """Return the key of a request that may go on, and is to be counted where it is answered.
 
         Raises:
-            Unauthorized, Forbidden: as ``require`` says.
+            Unauthorized, Forbidden, RateLimited: as ``require`` says.
         """
+        key = self._key(headers, scope, as_password=False)
+        self._rates.check(key)
+        return key
+
+    def count(self, key: Key) -> None:
+        """Count a request of a key.
+
+        Raises:
+            RateLimited: the key has asked too often.
+        """
+        self._rates.count(key)
+
+    def _key(self, headers: Headers, scope: Scope, *, as_password: bool) -> Key:
         now = time.monotonic()
         if now - self._looked > _LOOK_EVERY_S:
             self._looked = now
@@ -70,14 +83,6 @@ class Guard:
         if scope not in key.scopes:
             raise Forbidden(f"the API key has not the scope {scope}")
         return key
-
-    def count(self, key: Key) -> None:
-        """Count a request of a key.
-
-        Raises:
-            RateLimited: the key has asked too often.
-        """
-        self._rates.count(key)
 
     def _take(self, keys: tuple[Key, ...]) -> None:
         self._keys = keys

@@ -35,20 +35,28 @@ class Rates:
         self._places = _places(keys, len(paid))
 
     def count(self, key: Key) -> None:
-        """Return if the key may ask now.
+        """Count a request if the key may ask now.
 
         Raises:
             RateLimited: not before the seconds that it says.
         """
-        if key.requests_per_s is None:
-            return
-        place = self._places[key.sha256]
+        if key.requests_per_s is not None:
+            paid = self._due(key, key.requests_per_s)
+            self._paid[self._places[key.sha256]] = paid + 1 / key.requests_per_s
+
+    def check(self, key: Key) -> None:
+        """Return if the key may ask now; raises as ``count`` does, and counts nothing."""
+        if key.requests_per_s is not None:
+            self._due(key, key.requests_per_s)
+
+    def _due(self, key: Key, requests_per_s: float) -> float:
+        """Return the moment at which all is paid that was asked, now or later."""
         now = self._clock()
-        paid = max(self._paid[place], now)
-        wait_s = paid - now - (key.burst - 1) / key.requests_per_s
+        paid = max(self._paid[self._places[key.sha256]], now)
+        wait_s = paid - now - (key.burst - 1) / requests_per_s
         if wait_s > _ROUNDING_S:
             raise RateLimited("the API key has asked more often than it may", wait_s)
-        self._paid[place] = paid + 1 / key.requests_per_s
+        return paid
 
 
 def _places(keys: Sequence[Key], count: int) -> dict[str, int]:

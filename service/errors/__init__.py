@@ -63,7 +63,6 @@ from service.errors.roots import (
     ModelLoadError,
     ServiceError,
     StartError,
-    TryLater,
 )
 from service.errors.access import AccessError, Forbidden, NotLocal, RateLimited, Unauthorized
 from service.errors.request import (
@@ -167,7 +166,6 @@ __all__ = [
     "StartError",
     "TargetTooLong",
     "TooManyConnections",
-    "TryLater",
     "Unauthorized",
     "UnsupportedEncoding",
     "UnsupportedImage",

@@ -17,7 +17,7 @@ class InUse:
         self._left: asyncio.Event | None = None
 
     def __enter__(self) -> None:
-        self._inside += 1
+        self.enter()
 
     def __exit__(self, *_error: object) -> None:
         self.leave()

@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 import structlog
 
-from service.errors import AccessError, ServiceError, TryLater
+from service.errors import AccessError, Overloaded, QueueFull, ServiceError, TooManyConnections
 from service.telemetry.metrics import Metrics
 from service.telemetry.refusals import Refusals
 from service.telemetry.request_id import RequestIds
@@ -17,11 +17,14 @@ log = structlog.get_logger()
 
 AccessLog = Literal["all", "errors", "none"]
 
-# Answers from here on are errors: of the client's, and from 500 on of ours.
 CLIENT_CLOSED_REQUEST = 499
 """nginx's number for a client that went away before its answer; it is only counted and logged."""
 
+# Answers from here on are errors: of the client's, and from 500 on of ours.
 _FIRST_ERROR = 400
+
+# They come in any number.
+_REFUSED_UNREAD = (AccessError, Overloaded, QueueFull, TooManyConnections)
 
 
 class Observer:
@@ -69,7 +72,7 @@ class Observer:
         self._metrics.request(route, status, seconds)
         if error is not None:
             self._metrics.error(error.code)
-            if isinstance(error, AccessError | TryLater) and self._access_log == "errors":
+            if isinstance(error, _REFUSED_UNREAD) and self._access_log == "errors":
                 self._refusals.add(error.code, request_id)
                 return
         if self._access_log == "all" or (self._access_log == "errors" and status >= _FIRST_ERROR):

@@ -13,7 +13,7 @@ from starlette.routing import Mount, Route
 from service.api.express import ExpressLane
 from service.app import create_app
 from tests.service.api.test_express import BODY, INFER, Reply
-from tests.service.apps import running, settings
+from tests.service.apps import running, service_of, settings
 from tests.service.keys import bearer, entry, put
 from tests.service.pictures import grey
 
@@ -280,6 +280,25 @@ async def test_a_request_that_the_lane_leaves_to_the_app_is_counted_once(
             await reply.sent.wait()
             statuses.append(reply.status)
     assert statuses == [400, 429], "what cannot be read is counted, too"
+
+
+async def test_of_a_key_that_asks_too_often_the_lane_reads_nothing(
+    models: Path, keys: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = create_app(settings(models, api_keys=keys))
+    lane: ExpressLane = app.state.express_lane
+    slow = [(b"x-api-key", b"fs_slow")]
+    statuses = []
+    async with running(app):
+        _, predictor = service_of(app).repository.serving("doubler")
+        for _ in range(3):
+            reply = Reply()
+            assert lane.take(INFER.encode(), slow, BODY, reply)
+            await reply.sent.wait()
+            statuses.append(reply.status)
+            if statuses == [200, 200]:
+                monkeypatch.delattr(predictor, "reader")
+    assert statuses == [200, 200, 429]
 
 
 def replace(keys: Path, text: str) -> None:

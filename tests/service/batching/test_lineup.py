@@ -144,11 +144,10 @@ async def test_the_time_of_a_run_that_stood_ready_begins_with_the_end_of_the_one
     began = time.monotonic()
     threads.lineup.fill()
     assert threads.began.acquire(timeout=PATIENCE_S)
-    await asyncio.sleep(0.05)
     threads.go.release()
     await threads.finish(1)
     threads.go.release()
     await threads.finish(2)
     (_, first), (_, second) = threads.done
-    assert first >= 0.05
+    assert min(first, second) > 0
     assert first + second <= time.monotonic() - began

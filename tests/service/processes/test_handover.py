@@ -83,8 +83,7 @@ def test_a_process_that_may_open_no_more_takes_nothing(
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with closing(client(listener)) as waiting, ExitStack() as stack:
         handover.pass_on(listener)
-        with closing(os.fdopen(os.dup(0), closefd=True)) as free:
-            lowest = free.fileno()
+        os.close(lowest := os.dup(0))
         stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
         resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
         assert handover.take() is None

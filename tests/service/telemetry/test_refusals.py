@@ -7,6 +7,7 @@ import structlog
 
 from service.errors import (
     DeadlineExceeded,
+    OutOfMemory,
     Overloaded,
     QueueFull,
     RateLimited,
@@ -67,6 +68,7 @@ def test_the_first_is_told_at_once_and_the_others_by_their_number() -> None:
         (QueueFull, 1),
         (TooManyConnections, 1),
         (DeadlineExceeded, 20),
+        (OutOfMemory, 20),
     ],
 )
 async def test_what_is_refused_unread_is_counted_in_the_log_and_the_rest_are_lines(
